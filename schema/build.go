@@ -1,0 +1,174 @@
+package schema
+
+import (
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
+)
+
+// readModule takes the module path from cue.mod/module.cue, if there is one.
+func (s *site) readModule() {
+	const name = "cue.mod/module.cue"
+	data, err := fs.ReadFile(s.tree, name)
+	if err != nil {
+		return // the site imports no packages of its own then
+	}
+	f, err := parser.ParseFile(name, data)
+	if err != nil {
+		s.report(err, nil)
+		return
+	}
+	for _, d := range f.Decls {
+		field, ok := d.(*ast.Field)
+		if !ok {
+			continue
+		}
+		label, _ := fieldName(field)
+		lit, ok := field.Value.(*ast.BasicLit)
+		if label != "module" || !ok {
+			continue
+		}
+		if p, err := strconv.Unquote(lit.Value); err == nil {
+			s.module, _, _ = strings.Cut(p, "@")
+		}
+	}
+}
+
+// build makes CUE's instance for a directory of the site: the built-in bindings
+// and the files of the directory and all above it.
+func (s *site) build(in *instance) (*build.Instance, error) {
+	l := &loader{site: s}
+	l.ctx = build.NewContext(build.Loader(l.load))
+	inst := l.ctx.NewInstance(in.dir, nil)
+	binding, err := parser.ParseFile(bindingFile, bindingSource)
+	if err != nil {
+		return nil, err
+	}
+	if err := inst.AddSyntax(binding); err != nil {
+		return nil, err
+	}
+	if err := s.addFiles(inst, in.dir, "site"); err != nil {
+		return nil, err
+	}
+	return inst, inst.Complete()
+}
+
+// addFiles adds the files of one package in dir and the directories above it.
+func (s *site) addFiles(inst *build.Instance, dir, pkg string) error {
+	for d := dir; ; d = path.Dir(d) {
+		for _, f := range s.files[d] {
+			if f.pkg != pkg {
+				continue
+			}
+			tree, err := f.parse()
+			if err != nil {
+				return err
+			}
+			if err := inst.AddSyntax(tree); err != nil {
+				return err
+			}
+		}
+		if d == "." {
+			return nil
+		}
+	}
+}
+
+// A loader resolves the imports of one instance.
+type loader struct {
+	site  *site
+	ctx   *build.Context
+	stack []string
+}
+
+// load gives the instance for an import path; nil leaves the path to CUE's
+// standard library.
+func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
+	if importPath == ImportPath {
+		inst := l.ctx.NewInstance(importPath, nil)
+		inst.ImportPath = importPath
+		if err := inst.AddFile(schemaFile, schemaSource); err != nil {
+			inst.ReportError(errors.Promote(err, "built-in schema"))
+			return inst
+		}
+		if err := inst.Complete(); err != nil {
+			inst.ReportError(errors.Promote(err, "built-in schema"))
+		}
+		return inst
+	}
+	if first, _, _ := strings.Cut(importPath, "/"); !strings.Contains(first, ".") {
+		return nil
+	}
+	inst := l.ctx.NewInstance(importPath, nil)
+	inst.ImportPath = importPath
+	fail := func(format string, args ...any) *build.Instance {
+		inst.Err = errors.Newf(pos, format, args...)
+		return inst
+	}
+	dir, pkg, ok := l.site.ownPackage(importPath)
+	if !ok {
+		return fail("cannot import %q: a site imports %s, CUE's standard library and packages of its own module only", importPath, ImportPath)
+	}
+	for _, p := range l.stack {
+		if p == importPath {
+			return fail("import cycle: %s", strings.Join(append(l.stack, importPath), " imports "))
+		}
+	}
+	if len(l.site.files[dir]) == 0 {
+		return fail("cannot import %q: no CUE file in %s", importPath, dir)
+	}
+	l.stack = append(l.stack, importPath)
+	defer func() { l.stack = l.stack[:len(l.stack)-1] }()
+	if err := l.site.addFiles(inst, dir, pkg); err != nil {
+		inst.ReportError(errors.Promote(err, ""))
+		return inst
+	}
+	if len(inst.Files) == 0 {
+		return fail("cannot import %q: no file of package %s in %s", importPath, pkg, dir)
+	}
+	if err := inst.Complete(); err != nil {
+		inst.ReportError(errors.Promote(err, ""))
+	}
+	return inst
+}
+
+// ownPackage maps an import path to a directory and package of the site's own
+// module.
+func (s *site) ownPackage(importPath string) (dir, pkg string, ok bool) {
+	p, qualifier, _ := strings.Cut(importPath, ":")
+	rest, ok := strings.CutPrefix(p, s.module)
+	if s.module == "" || !ok {
+		return "", "", false
+	}
+	if strings.HasPrefix(rest, "@") { // example.edu/site@v0/lib
+		_, rest, _ = strings.Cut(rest, "/")
+		rest = "/" + rest
+	}
+	rest, _, _ = strings.Cut(rest, "@") // example.edu/site/lib@v0
+	if rest == "" || rest == "/" {
+		dir = "."
+	} else if dir, ok = strings.CutPrefix(rest, "/"); !ok || !fs.ValidPath(dir) {
+		return "", "", false
+	}
+	pkg = qualifier
+	if pkg == "" {
+		pkg = path.Base(dir)
+	}
+	return dir, pkg, true
+}
+
+// importPath is what an import names, or "" if it is not a string.
+func importPath(spec *ast.ImportSpec) string {
+	p, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		return ""
+	}
+	return p
+}

@@ -1,0 +1,235 @@
+package schema
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/literal"
+	"github.com/agnivade/levenshtein"
+)
+
+// report turns CUE's errors into diagnostics. in is nil for syntax errors.
+func (s *site) report(err error, in *instance) {
+	var ds Diagnostics
+	for _, e := range errors.Errors(err) {
+		if inner, ok := errors.Unwrap(e).(errors.Error); ok && strings.HasPrefix(e.Error(), "import failed") {
+			e = inner
+		}
+		if d, ok := s.explain(e, in); ok {
+			ds = append(ds, d)
+		}
+	}
+	s.fromCUE = append(s.fromCUE, mergeAlternatives(ds)...)
+}
+
+// explain says one error of CUE in the words of the site. It reports false for
+// errors that only repeat others.
+func (s *site) explain(e errors.Error, in *instance) (Diagnostic, bool) {
+	p := trimPath(e.Path())
+	format, args := e.Msg()
+	message := format
+	if len(args) > 0 {
+		message = fmt.Sprintf(format, args...)
+	}
+	if strings.Contains(message, "errors in empty disjunction") && len(p) > 0 {
+		return Diagnostic{}, false // the alternatives' own errors follow and say more
+	}
+	d := Diagnostic{Severity: Error, Path: joinPath(p), Message: s.reword(message, p)}
+	places := userPositions(e)
+	written, exact := s.index.find(p)
+	switch {
+	case exact && slices.Contains(places, written):
+		d.Pos = written
+	case len(places) > 0:
+		d.Pos = places[0]
+	case written.IsValid():
+		d.Pos = written
+	case in != nil:
+		d.Pos = Position{File: in.dir}
+	default:
+		d.Pos = Position{File: "."}
+	}
+	for _, place := range places {
+		if place != d.Pos && place.File != vendoredBinding && len(d.Related) < 3 {
+			d.Related = append(d.Related, place)
+		}
+	}
+	return d, true
+}
+
+// mergeAlternatives makes one diagnostic of the errors that CUE gives for each
+// alternative of a field that admits a few strings.
+func mergeAlternatives(ds Diagnostics) Diagnostics {
+	var out Diagnostics
+	allowed := map[int][]string{} // by index in out
+	for _, d := range ds {
+		m := notOneOf.FindStringSubmatch(d.Message)
+		if n := len(out) - 1; m != nil && n >= 0 && allowed[n] != nil && out[n].Path == d.Path {
+			allowed[n] = append(allowed[n], m[1])
+			out[n].Message = fmt.Sprintf("%s is none of %s", m[2], strings.Join(allowed[n], ", "))
+			continue
+		}
+		if m != nil {
+			allowed[len(out)] = []string{m[1]}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+var (
+	outOfBound = regexp.MustCompile(`^invalid value (.+) \(out of bound (.+)\)$`)
+	mismatched = regexp.MustCompile(`^conflicting values (.+) and (.+) \(mismatched types (\S+) and (\S+)\)$`)
+	conflict   = regexp.MustCompile(`^conflicting values (.+) and (.+)$`)
+	notOneOf   = regexp.MustCompile(`^two different values: ("[^"]*") and (.+)$`)
+)
+
+// reword says what CUE found in plain words; what it does not know stays as CUE
+// says it.
+func (s *site) reword(message string, p []string) string {
+	last := ""
+	if len(p) > 0 {
+		last = p[len(p)-1]
+	}
+	switch {
+	case message == "field not allowed":
+		if len(p) >= 2 && p[len(p)-2] == "x2go" {
+			if why, ok := brokerKeys[last]; ok {
+				return fmt.Sprintf("%q cannot be set here: %s", last, why)
+			}
+		}
+		return fmt.Sprintf("unknown field %q%s", last, didYouMean(last, fieldsNear(p)))
+	case message == "field is required but not present" && joinPath(p) == "site.name":
+		return `the site has no name: write site: name: "..." in a file of the root directory`
+	case message == "field is required but not present":
+		return fmt.Sprintf("required field %q is missing", last)
+	}
+	if m := outOfBound.FindStringSubmatch(message); m != nil {
+		if len(p) == 5 && p[2] == "hosts" && p[3] == "ids" {
+			return fmt.Sprintf("no server has the id %s", m[1]) // a vendored binding says so
+		}
+		return fmt.Sprintf("%s is out of range: it must be %s", m[1], bound(m[2]))
+	}
+	if m := mismatched.FindStringSubmatch(message); m != nil {
+		value, want := m[1], m[4]
+		if isType(m[1]) {
+			value, want = m[2], m[3]
+		}
+		return fmt.Sprintf("%s must be %s, not %s", quoteLabel(last), plainType(want), value)
+	}
+	if m := conflict.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("two different values: %s and %s", m[1], m[2])
+	}
+	if rest, ok := strings.CutPrefix(message, "incomplete value "); ok {
+		return fmt.Sprintf("%s has no value yet: %s is a type or an open choice (two different defaults cancel out)", quoteLabel(last), rest)
+	}
+	if rest, ok := strings.CutPrefix(message, "reference "); ok {
+		return "reference " + rest + ": is it misspelt, or in a folder that this one does not see?"
+	}
+	return message
+}
+
+// vendoredBinding is the file in which sites keep a copy of the bindings.
+const vendoredBinding = "x2broker.cue"
+
+// userPositions are the places in the site's own files that an error names;
+// what the admin wrote himself comes first.
+func userPositions(e errors.Error) []Position {
+	var out []Position
+	for _, p := range errors.Positions(e) {
+		if pos := position(p); pos.IsValid() && !slices.Contains(out, pos) {
+			out = append(out, pos)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Position) int {
+		return cmp.Compare(strings.Count(a.File, vendoredBinding), strings.Count(b.File, vendoredBinding))
+	})
+	return out
+}
+
+// trimPath drops what is no label of the site: definition names, and the quotes
+// that CUE leaves around labels.
+func trimPath(p []string) []string {
+	out := make([]string, 0, len(p))
+	for _, l := range p {
+		if strings.HasPrefix(l, "#") && len(out) == 0 {
+			continue
+		}
+		if strings.HasPrefix(l, `"`) {
+			if u, err := literal.Unquote(l); err == nil {
+				l = u
+			}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func bound(b string) string {
+	switch {
+	case strings.HasPrefix(b, ">="):
+		return "at least " + strings.TrimPrefix(b, ">=")
+	case strings.HasPrefix(b, "<="):
+		return "at most " + strings.TrimPrefix(b, "<=")
+	case b == `!=""`:
+		return "not empty"
+	}
+	return b
+}
+
+func isType(s string) bool {
+	switch s {
+	case "string", "int", "bool", "number", "float", "bytes", "null":
+		return true
+	}
+	return strings.HasPrefix(s, "[...") || strings.HasPrefix(s, "{") || strings.HasPrefix(s, ">=") || strings.HasPrefix(s, "int &")
+}
+
+func plainType(t string) string {
+	switch t {
+	case "string":
+		return "a string"
+	case "int":
+		return "a whole number"
+	case "bool":
+		return "true or false"
+	case "list":
+		return "a list"
+	case "struct":
+		return "a struct { ... }"
+	}
+	return t
+}
+
+func quoteLabel(l string) string {
+	if l == "" {
+		return "this"
+	}
+	return strconv.Quote(l)
+}
+
+// didYouMean names the nearest candidate, if one is near.
+func didYouMean(word string, candidates []string) string {
+	best, bestDistance := "", 1+len(word)/3
+	for _, c := range candidates {
+		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d <= bestDistance && (best == "" || d < bestDistance) {
+			best, bestDistance = c, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(", did you mean %q?", best)
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
+}
