@@ -1,0 +1,226 @@
+// Package config reads broker.cue, the settings of the daemon itself.
+//
+// A site's profiles, servers and policies are not here: they live in the site's
+// repository.
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path"
+	"strings"
+	"time"
+)
+
+// Defaults of broker.cue.
+const (
+	DefaultListenHTTP = "127.0.0.1:8080"
+	DefaultStateDir   = "/var/lib/x2broker"
+	DefaultRef        = "main"
+
+	minPoll = 100 * time.Millisecond
+	maxPoll = time.Hour
+)
+
+// Config is a broker.cue with its defaults filled in.
+type Config struct {
+	Site           Site
+	Listen         Listen
+	Authenticators []Authenticator
+	Ticket         Ticket
+	DeniedStatus   int // HTTP status of a refused plain login, 200 or 401
+	StateDir       string
+
+	// Warnings are things that an operator should know, one sentence each.
+	Warnings []string
+}
+
+// Site names where profiles, servers and policies come from.
+type Site struct {
+	URL  string // "" is the built-in demo site
+	Ref  string
+	Poll time.Duration // 100 ms to 1 h
+}
+
+// Listen is where the broker answers. An empty address is off.
+type Listen struct {
+	HTTP           string
+	HTTPS          string
+	Certificate    *tls.Certificate // nil unless HTTPS is on
+	TrustedProxies []netip.Prefix
+	BasePath       string // "/" or "/prefix", no slash at the end
+}
+
+// Authenticator is one entry of the chain: Static or None.
+type Authenticator struct {
+	Static map[string]StaticUser // by name; nil for none
+	From   []netip.Prefix        // of none
+	Groups []string              // of none
+}
+
+// StaticUser is a user of broker.cue.
+type StaticUser struct {
+	Password string // a bcrypt hash
+	Groups   []string
+}
+
+// Ticket sets the rules for authids.
+type Ticket struct {
+	Lifetime      time.Duration
+	Rotate        bool
+	VerifyAddress bool
+}
+
+// Default is the configuration without a broker.cue. It has no authenticators.
+func Default() *Config {
+	return &Config{
+		Site:         Site{Ref: DefaultRef, Poll: 30 * time.Second},
+		Listen:       Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
+		Ticket:       Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
+		DeniedStatus: 200,
+		StateDir:     DefaultStateDir,
+	}
+}
+
+// Load reads the file. The error joins all mistakes, one a line, each with
+// file:line:col; a site's own mistakes are not looked at here.
+func Load(filename string) (*Config, error) {
+	data, err := os.ReadFile(filename)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := decode(filename, data)
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	p := problems{file: filename}
+	raw.fill(c, &p)
+	if info, err := os.Stat(filename); err == nil && info.Mode().Perm()&0o007 != 0 && len(raw.Authenticators) > 0 {
+		c.warn("%s can be read by every user of this machine, with the password hashes in it: chmod 0640 it", filename)
+	}
+	return c, errors.Join(p.all...)
+}
+
+// Validate checks what flags may have changed, and adds warnings. The error
+// joins all mistakes.
+func (c *Config) Validate() error {
+	p := problems{}
+	if c.Listen.HTTP == "" && c.Listen.HTTPS == "" {
+		p.add("listen", "the broker would listen nowhere: give http or https")
+	}
+	for _, l := range []struct{ field, address string }{{"listen.http", c.Listen.HTTP}, {"listen.https", c.Listen.HTTPS}} {
+		if l.address == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(l.address); err != nil {
+			p.add(l.field, "%q is no host:port, like %q", l.address, DefaultListenHTTP)
+		}
+	}
+	if c.Listen.HTTP != "" && !loopback(c.Listen.HTTP) {
+		c.warn("listen.http %s is reachable from other machines, and passwords travel in clear there: use https, or a proxy in front", c.Listen.HTTP)
+	}
+	if c.Site.Poll < minPoll || c.Site.Poll > maxPoll {
+		p.add("site.poll", "%v is not between %v and %v", c.Site.Poll, minPoll, maxPoll)
+	}
+	if len(c.Authenticators) == 0 {
+		p.add("authenticators", "nobody could log in: name at least one")
+	}
+	for _, a := range c.Authenticators {
+		if a.Static != nil {
+			continue
+		}
+		if len(c.Authenticators) > 1 {
+			p.add("authenticators", "none lets everybody in, so that it must be the only one")
+		}
+		for _, from := range a.From {
+			if from.Overlaps(loopback4) || from.Overlaps(loopback6) {
+				if !c.loopbackOnly() {
+					p.add("authenticators", "none from %v would let in everybody who comes through a proxy on this machine: it needs every listener on loopback", from)
+				}
+			}
+		}
+	}
+	return errors.Join(p.all...)
+}
+
+var (
+	loopback4 = netip.MustParsePrefix("127.0.0.0/8")
+	loopback6 = netip.MustParsePrefix("::1/128")
+)
+
+func (c *Config) loopbackOnly() bool {
+	return (c.Listen.HTTP == "" || loopback(c.Listen.HTTP)) && (c.Listen.HTTPS == "" || loopback(c.Listen.HTTPS))
+}
+
+func loopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+func (c *Config) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+// problems gathers mistakes.
+type problems struct {
+	file string
+	all  []error
+}
+
+func (p *problems) add(field, format string, args ...any) {
+	where := field
+	if p.file != "" {
+		where = p.file + ": " + field
+	}
+	p.all = append(p.all, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
+}
+
+// duration parses a length of time; "" leaves def.
+func (p *problems) duration(field, s string, def time.Duration) time.Duration {
+	if s == "" {
+		return def
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		p.add(field, "%q is no length of time, like \"30s\" or \"10h\"", s)
+		return def
+	}
+	return d
+}
+
+// prefixes parses networks; a single address stands for itself.
+func (p *problems) prefixes(field string, texts []string) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(texts))
+	for _, s := range texts {
+		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil || prefix.Masked() != prefix || prefix.Addr().Is4In6() {
+			p.add(field, "%q is no network in CIDR form, like \"10.0.0.0/8\" or \"2001:db8::/32\"", s)
+			continue
+		}
+		out = append(out, prefix)
+	}
+	return out
+}
+
+// basePath gives "/" or "/prefix".
+func (p *problems) basePath(s string) string {
+	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, "{}*?#% ") {
+		p.add("listen.basePath", "%q is no path, like \"/\" or \"/broker\"", s)
+		return "/"
+	}
+	return path.Clean(s)
+}

@@ -1,0 +1,120 @@
+package config_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/x2broker/x2broker/broker/config"
+)
+
+const users = `authenticators: [{type: "static", users: alice: {password: "$2a$04$x", groups: ["staff"]}}]` + "\n"
+
+func load(t *testing.T, text string) (*config.Config, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "broker.cue")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err == nil {
+		err = c.Validate()
+	}
+	return c, err
+}
+
+func TestEveryFieldIsRead(t *testing.T) {
+	got, err := load(t, users+`
+site: {url: "file:///srv/site.git", ref: "live", poll: "100ms"}
+listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/"}
+ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
+frontends: plain: deniedStatus: 401
+stateDir: "/tmp/x"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config.Config{
+		Site: config.Site{URL: "file:///srv/site.git", Ref: "live", Poll: 100 * time.Millisecond},
+		Listen: config.Listen{
+			HTTP: "127.0.0.1:81", BasePath: "/broker",
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
+		},
+		Authenticators: []config.Authenticator{{Static: map[string]config.StaticUser{"alice": {Password: "$2a$04$x", Groups: []string{"staff"}}}}},
+		DeniedStatus:   401,
+		Ticket:         config.Ticket{Lifetime: time.Hour},
+		StateDir:       "/tmp/x",
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := load(t, users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Authenticators = got.Authenticators
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	none := func(from string) string {
+		return `authenticators: [{type: "none", from: [` + from + `]}]` + "\n"
+	}
+	tests := map[string]struct{ text, want string }{
+		"syntax":                  {"site: {", `broker.cue:1:8: expected`},
+		"unknown field":           {users + "sites: 1\n", `broker.cue:2:1: sites: unknown field`},
+		"unknown nested field":    {users + "listen: htpp: \"x\"\n", `broker.cue:2:9: listen.htpp: unknown field`},
+		"wrong type":              {users + "stateDir: 7\n", `broker.cue:2:11: stateDir: conflicting values`},
+		"no authenticators":       {"stateDir: \"/x\"\n", `authenticators: required field is missing`},
+		"empty authenticators":    {"authenticators: []\n", `authenticators: nobody could log in`},
+		"unknown authenticator":   {`authenticators: [{type: "pamm"}]`, `broker.cue:1:18: authenticators.0.type: "pamm" is none of "static", "none"`},
+		"unknown static field":    {`authenticators: [{type: "static", user: a: {}}]`, `unknown field`},
+		"user without password":   {`authenticators: [{type: "static", users: a: {}}]`, `required field is missing`},
+		"poll too often":          {users + `site: poll: "1ms"`, `site.poll: 1ms is not between 100ms and 1h0m0s`},
+		"poll no duration":        {users + `site: poll: "often"`, `site.poll: "often" is no length of time`},
+		"listens nowhere":         {users + `listen: http: ""`, `listen: the broker would listen nowhere`},
+		"bad address":             {users + `listen: http: "localhost"`, `listen.http: "localhost" is no host:port`},
+		"ssh is not there yet":    {users + `listen: ssh: "127.0.0.1:22"`, `listen.ssh: this version has no SSH broker`},
+		"https without tls":       {users + `listen: https: "127.0.0.1:443"`, `listen.tls: https needs`},
+		"proxy":                   {users + `listen: trustedProxies: ["proxy"]`, `listen.trustedProxies: "proxy" is no network`},
+		"base path":               {users + `listen: basePath: "broker"`, `listen.basePath: "broker" is no path`},
+		"denied status":           {users + `frontends: plain: deniedStatus: 403`, `frontends.plain.deniedStatus`},
+		"none beside others":      {`authenticators: [{type: "none", from: ["10.0.0.0/8"]}, {type: "static", users: {}}]`, `must be the only one`},
+		"none without from":       {none(""), `authenticators.none.from: is empty`},
+		"none behind a proxy":     {none(`"127.0.0.1"`) + `listen: http: "0.0.0.0:80"`, `needs every listener on loopback`},
+		"none from all, any port": {none(`"0.0.0.0/0"`) + `listen: http: ":80"`, `needs every listener on loopback`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, test.text)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNoneOnLoopbackIsFine(t *testing.T) {
+	if _, err := load(t, `authenticators: [{type: "none", from: ["127.0.0.0/8", "::1"]}]`); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	got, err := load(t, users+`listen: http: ":8080"`)
+	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "passwords travel in clear") {
+		t.Errorf("got %v, %v", got.Warnings, err)
+	}
+}

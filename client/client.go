@@ -1,0 +1,145 @@
+// Package client talks to a session broker as X2Go Client does, over HTTP and
+// HTTPS. It serves `x2broker login` and tests, and works against any broker.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// maxReply bounds the reply of a broker in bytes.
+const maxReply = 64 << 20
+
+// ErrDenied means that the broker refused; it may be wrapped with its words.
+var ErrDenied = errors.New("access denied")
+
+// Client is one user at one broker. It keeps the ticket between requests and
+// is not safe for concurrent use.
+type Client struct {
+	URL      string // as X2Go Client takes it: http://host:port/plain/
+	User     string
+	Password string
+	Ticket   string // the authid of the last reply
+	Account  string // login= of Select; "" leaves it out
+
+	HTTP *http.Client // nil for http.DefaultClient
+}
+
+// Profile is a session profile of a list: its keys as X2Go Client reads them.
+type Profile struct {
+	ID   string            `json:"id"`
+	Keys map[string]string `json:"keys"` // lists keep their commas
+}
+
+// Name is what X2Go Client shows.
+func (p Profile) Name() string { return p.Keys["name"] }
+
+// Server is what a broker chose.
+type Server struct {
+	Address string `json:"address"`
+	Port    int    `json:"port"` // 22 when the broker gave none
+}
+
+// List logs in and gives the profiles, in the broker's order.
+func (c *Client) List(ctx context.Context) ([]Profile, error) {
+	reply, err := c.post(ctx, form("task", "listsessions"))
+	if err != nil {
+		return nil, fmt.Errorf("list session profiles: %w", err)
+	}
+	return parseList(reply), nil
+}
+
+// Select asks for a server for the profile.
+func (c *Client) Select(ctx context.Context, profileID string) (Server, error) {
+	fields := form("task", "selectsession", "sid", profileID)
+	if c.Account != "" {
+		fields.Set("login", c.Account)
+	}
+	reply, err := c.post(ctx, fields)
+	if err != nil {
+		return Server{}, fmt.Errorf("select %q: %w", profileID, err)
+	}
+	_, rest, ok := strings.Cut(reply, "SERVER:")
+	line, _, _ := strings.Cut(rest, "\n")
+	if !ok || line == "" {
+		return Server{}, fmt.Errorf("select %q: the reply names no server", profileID)
+	}
+	// IPv6 addresses have no brackets here: the last colon separates the port.
+	server := Server{Address: line, Port: 22}
+	if i := strings.LastIndexByte(line, ':'); i >= 0 {
+		port, err := strconv.ParseUint(line[i+1:], 10, 16)
+		if err != nil {
+			return Server{}, fmt.Errorf("select %q: the reply names no port in %q", profileID, line)
+		}
+		server = Server{Address: line[:i], Port: int(port)}
+	}
+	return server, nil
+}
+
+func form(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return v
+}
+
+// post sends one request and checks the reply for the grant.
+func (c *Client) post(ctx context.Context, fields url.Values) (string, error) {
+	fields.Set("user", c.User)
+	fields.Set("password", c.Password)
+	fields.Set("authid", c.Ticket)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(fields.Encode()))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	httpClient := c.HTTP
+	if httpClient == nil {
+		httpClient = http.DefaultClient
+	}
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return "", err
+	}
+	text := string(body)
+	first := firstLine(text)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		return "", ErrDenied
+	case resp.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("the broker answered %s: %q", resp.Status, first)
+	case !strings.Contains(text, "Access granted"):
+		if reason, ok := strings.CutPrefix(first, "Access denied: "); ok {
+			return "", fmt.Errorf("%w: %s", ErrDenied, reason)
+		}
+		return "", ErrDenied
+	}
+	if _, rest, ok := strings.Cut(text, "AUTHID:"); ok {
+		c.Ticket, _, _ = strings.Cut(rest, "\n")
+	}
+	return text, nil
+}
+
+// firstLine is the start of a text, short and without control characters.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 200)]
+}

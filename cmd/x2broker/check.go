@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/x2broker/x2broker/broker/check"
+	"github.com/x2broker/x2broker/broker/source"
+)
+
+type checkCmd struct {
+	Site   string `default:"." placeholder:"DIR|URL" help:"Site to check: a directory, or file:// and the path of a Git repository. Default: the current directory."`
+	Ref    string `default:"main" help:"Branch of a Git repository."`
+	Format string `default:"text" enum:"text,json" help:"How to print: ${enum}."`
+}
+
+// Run checks a site.
+func (c *checkCmd) Run(ctx context.Context, io stdio) error {
+	store, err := os.MkdirTemp("", "x2broker-check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(store)
+	src, err := source.Open(source.Config{URL: c.Site, Ref: c.Ref, StoreDir: store, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return usageError(err)
+	}
+	report, err := check.Check(ctx, src)
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if c.Format == "json" {
+		e := json.NewEncoder(io.out)
+		e.SetIndent("", "  ")
+		err = e.Encode(report)
+	} else {
+		err = report.Write(io.out)
+	}
+	if err == nil && !report.OK {
+		return &exitError{exitSite, errSaid}
+	}
+	return err
+}

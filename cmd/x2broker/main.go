@@ -1,0 +1,125 @@
+// X2broker is a session broker for X2Go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	_ "time/tzdata" // sites name time zones, and not every machine has the data
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1 // failed at run time
+	exitUsage = 2 // the command line or broker.cue is wrong
+	exitSite  = 3 // the site does not compile
+)
+
+// An exitError is an error with an exit code of its own. An empty text prints
+// nothing: everything has been said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(err error) error { return &exitError{exitUsage, err} }
+
+var errSaid = errors.New("")
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Answer X2Go clients. Without a site: the built-in demo site, on loopback."`
+	Check   checkCmd   `cmd:"" help:"Say what is wrong with a site, by file, line and column."`
+	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
+	Passwd  passwdCmd  `cmd:"" help:"Print the hash of a password for broker.cue."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// stdio is where a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its surroundings passed in.
+func run(ctx context.Context, args []string, io stdio) int {
+	exited := -1
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("x2broker"),
+		kong.Description("A session broker for X2Go: profiles and servers are CUE files in a Git repository, Rego policies decide who sees what."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(io.out, io.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(io),
+	)
+	if err != nil {
+		return report(io, err)
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		return report(io, usageError(fmt.Errorf("%w (see x2broker --help)", err)))
+	}
+	return report(io, command.Run())
+}
+
+// report prints the error and gives the exit code.
+func report(io stdio, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(io.err, "x2broker: error: %s\n", text)
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitFail
+}
+
+type versionCmd struct{}
+
+// Run prints the version that the Go toolchain knows.
+func (versionCmd) Run(io stdio) error {
+	_, err := fmt.Fprintln(io.out, "x2broker", version())
+	return err
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+func newLogger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

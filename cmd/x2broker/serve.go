@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"golang.org/x/net/netutil"
+
+	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/farm"
+	"github.com/x2broker/x2broker/broker/frontend"
+	"github.com/x2broker/x2broker/broker/frontend/plain"
+	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/session"
+	"github.com/x2broker/x2broker/broker/snapshot"
+	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/schema"
+)
+
+// Limits on what clients may hold open.
+const (
+	maxConnections = 8192
+	maxHeader      = 16 << 10
+	readTimeout    = 30 * time.Second
+	writeTimeout   = 90 * time.Second // a request may wait 30 s for the first snapshot
+	idleTimeout    = 2 * time.Minute
+	shutdownTime   = 10 * time.Second
+)
+
+type serveCmd struct {
+	Config     string `type:"path" placeholder:"FILE" help:"Settings of the broker, broker.cue."`
+	Site       string `placeholder:"DIR|URL" help:"Site to serve, instead of site.url in broker.cue."`
+	Ref        string `placeholder:"BRANCH" help:"Branch of the site's Git repository. Default: main."`
+	ListenHTTP string `name:"listen-http" placeholder:"ADDR" help:"host:port to answer HTTP on. Default: 127.0.0.1:8080."`
+	StateDir   string `placeholder:"DIR" help:"Where the broker keeps what must survive a restart. Default: /var/lib/x2broker."`
+	Verbose    bool   `short:"v" help:"Log more."`
+}
+
+// Run serves until the context ends.
+func (c *serveCmd) Run(ctx context.Context, io stdio) error {
+	cfg, err := c.settings()
+	if err != nil {
+		return usageError(err)
+	}
+	log := newLogger(io.err, c.Verbose)
+	var demo *demoSite
+	if cfg.Site.URL == "" {
+		if demo, err = newDemo(cfg, c.StateDir); err != nil {
+			return err
+		}
+		defer demo.close()
+	}
+	if err := cfg.Validate(); err != nil {
+		if c.Config == "" {
+			err = fmt.Errorf("%w (give --config broker.cue)", err)
+		}
+		return usageError(err)
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	unlock, err := openStateDir(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	gate, err := newGate(cfg, log)
+	if err != nil {
+		return usageError(err)
+	}
+	src, err := openSite(cfg, demo, log)
+	if err != nil {
+		return usageError(err)
+	}
+	listeners, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	keeper := snapshot.New(snapshot.Options{
+		Source: src, Compiler: schema.NewCompiler(), StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
+		Log: log, Now: time.Now, Rand: mathrand.Float64,
+	})
+	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
+	server := &http.Server{
+		Handler:           routes(cfg, keeper, service, log),
+		ReadHeaderTimeout: readTimeout / 3,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	log.Info("starting", "version", version(), "site", src.String(), "listen", addresses(listeners), "state", cfg.StateDir)
+	if demo != nil {
+		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
+	}
+	return serve(ctx, server, listeners, keeper, log)
+}
+
+// settings reads broker.cue and puts the flags above it.
+func (c *serveCmd) settings() (*config.Config, error) {
+	cfg := config.Default()
+	if c.Config != "" {
+		var err error
+		if cfg, err = config.Load(c.Config); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range []struct {
+		flag  string
+		field *string
+	}{
+		{c.Site, &cfg.Site.URL}, {c.Ref, &cfg.Site.Ref},
+		{c.ListenHTTP, &cfg.Listen.HTTP}, {c.StateDir, &cfg.StateDir},
+	} {
+		if o.flag != "" {
+			*o.field = o.flag
+		}
+	}
+	return cfg, nil
+}
+
+// openStateDir makes the directory private and takes it for this process; the
+// lock ends with the process, however it ends.
+func openStateDir(dir string) (unlock func(), err error) {
+	wrap := func(err error) error {
+		return fmt.Errorf("cannot use the state directory %s: %w (choose another with --state-dir)", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, wrap(err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, wrap(err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, wrap(errors.New("another x2broker uses it"))
+	}
+	return func() { f.Close() }, nil
+}
+
+func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
+	var members []identity.Authenticator
+	for _, a := range cfg.Authenticators {
+		if a.Static == nil {
+			none, err := identity.NewNone(a.From, a.Groups)
+			if err != nil {
+				return nil, err
+			}
+			members = append(members, none)
+			continue
+		}
+		users := make(map[string]identity.StaticUser, len(a.Static))
+		for name, u := range a.Static {
+			users[name] = identity.StaticUser{Hash: u.Password, Groups: u.Groups}
+		}
+		static, warnings, err := identity.NewStatic(identity.StaticConfig{Users: users})
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range warnings {
+			log.Warn(w)
+		}
+		members = append(members, static)
+	}
+	chain, err := identity.NewChain(members...)
+	if err != nil {
+		return nil, err
+	}
+	tickets, err := identity.NewTickets(identity.TicketConfig{
+		StateDir: cfg.StateDir, Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate,
+		VerifyAddress: cfg.Ticket.VerifyAddress, Clock: time.Now, Rand: rand.Reader, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewGate(identity.GateConfig{
+		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
+	}), nil
+}
+
+func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {
+	if demo != nil {
+		return demo.source, nil
+	}
+	return source.Open(source.Config{
+		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"), Log: log,
+	})
+}
+
+// listen opens all listeners or none.
+func listen(cfg *config.Config) (all []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+		}
+	}()
+	for _, address := range []string{cfg.Listen.HTTP, cfg.Listen.HTTPS} {
+		if address == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return all, fmt.Errorf("%w (choose another address with --listen-http or in broker.cue)", err)
+		}
+		l = netutil.LimitListener(l, maxConnections)
+		if address == cfg.Listen.HTTPS {
+			l = tls.NewListener(l, &tls.Config{
+				Certificates: []tls.Certificate{*cfg.Listen.Certificate},
+				MinVersion:   tls.VersionTLS12,
+				NextProtos:   []string{"http/1.1"},
+			})
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func addresses(listeners []net.Listener) []string {
+	var out []string
+	for _, l := range listeners {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// routes is all that the broker answers over HTTP.
+func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, log *slog.Logger) http.Handler {
+	base := cfg.Listen.BasePath
+	if base == "/" {
+		base = ""
+	}
+	r := chi.NewRouter()
+	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
+	r.Handle(base+"/plain/*", http.StripPrefix(base+"/plain/", plain.New(service, cfg.DeniedStatus, log)))
+	r.Method(http.MethodGet, base+"/healthz", admin.Healthz())
+	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
+	return r
+}
+
+// recoverer answers 500 when a handler panics, and says so in the log; other
+// requests go on.
+func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if v := recover(); v != nil && v != http.ErrAbortHandler {
+					log.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(v), "path", r.URL.Path)
+					http.Error(w, "x2broker: internal error", http.StatusInternalServerError)
+				}
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// serve runs the keeper and answers on all listeners until the context ends or
+// a listener fails, and then lets running requests finish.
+func serve(ctx context.Context, server *http.Server, listeners []net.Listener, keeper *snapshot.Keeper, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		keeper.Run(ctx)
+	}()
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- server.Serve(l) }()
+	}
+	var err error
+	ended := 0
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case err = <-failed:
+		ended++
+	}
+	shutdown, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer stop()
+	if e := server.Shutdown(shutdown); e != nil {
+		server.Close()
+	}
+	cancel()
+	for ; ended < len(listeners); ended++ {
+		<-failed
+	}
+	<-kept
+	return err
+}
