@@ -1,0 +1,42 @@
+# The broker is built without cgo; only the race detector needs a C compiler.
+export CGO_ENABLED = 0
+
+GO        ?= go
+TOOL       = $(GO) tool -modfile=tools/go.mod
+FUZZTIME  ?= 60s
+BENCHTIME ?= 3s
+
+.PHONY: run build test race e2e bench lint soak
+
+run: build ## the broker on its built-in demo site
+	bin/x2broker serve
+
+build:
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+test: ## needs Go and git, nothing else
+	$(GO) test ./...
+
+race: export CGO_ENABLED = 1
+race:
+	$(GO) test -race ./...
+
+e2e: ## the real X2Go Client; installs Debian packages as root
+	tests/e2e/run
+
+bench: ## figures, as ratios within one run
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./tests/bench
+
+lint:
+	@unformatted=$$($(TOOL) gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt:" $$unformatted; exit 1; }
+	$(GO) vet -tags e2e ./...
+	$(TOOL) staticcheck -tags e2e ./...
+
+soak: ## hours of fuzzing and property runs
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for fuzz in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$fuzz"; \
+			$(GO) test -run '^$$' -fuzz "^$$fuzz\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+	$(GO) test -count=1 $$($(GO) list -f '{{if .TestImports}}{{join .TestImports " "}} {{.ImportPath}}{{end}}' ./... | grep pgregory.net/rapid | awk '{print $$NF}') -rapid.checks=100000

@@ -1,0 +1,25 @@
+// Package identity answers one question: who is asking? It knows
+// authenticators, tickets and throttling. It does not know profiles, policies,
+// protocols or what a client is told; those who call it do.
+//
+// # What it promises
+//
+//   - A password is looked at by the first authenticator that knows the name,
+//     and by no other.
+//   - A ticket (the clients call it authid) never refuses a request: a good one
+//     stands for the password, any other counts as absent and the password
+//     decides.
+//   - Nothing about a ticket is recorded before all checks have passed, and
+//     what a request was worth is recorded only when its caller says so
+//     ([Login.Renew]).
+//   - Guessing is slowed down alike for names that exist and names that do not,
+//     and an unknown name costs the same hashing as a known one.
+//   - Passwords, tickets and hashes are in no log line and no error text.
+//
+// # The parts
+//
+// [Gate] is what the session service calls. It puts together a [Chain] of
+// authenticators ([Static], [None]), [Tickets] and a [Throttle]; each is
+// usable alone. All are safe for concurrent use. Clocks, random sources and
+// loggers are passed in.
+package identity

@@ -1,0 +1,191 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Reason says why a login was denied. It is for logs and audit: a client must
+// not be able to tell ReasonUnknownUser from ReasonWrongPassword.
+type Reason string
+
+// The reasons.
+const (
+	ReasonNoAddress     Reason = "no client address" // no header to trust, or garbage in it
+	ReasonMalformed     Reason = "malformed"         // control characters, not UTF-8, too long
+	ReasonNoPassword    Reason = "no password"       // nor a good ticket
+	ReasonThrottled     Reason = "throttled"
+	ReasonUnknownUser   Reason = "unknown user"
+	ReasonWrongPassword Reason = "wrong password"
+	ReasonAddress       Reason = "address not allowed" // by [None]
+	ReasonNotTried      Reason = "password not looked at"
+	ReasonError         Reason = "authenticator failed"
+)
+
+// level keeps what anybody can cause without limit out of the log, unless it
+// is asked for.
+func (r Reason) level() slog.Level {
+	switch r {
+	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress:
+		return slog.LevelInfo
+	case ReasonError, ReasonNotTried:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// DeniedError is the only error of [Gate.Login].
+type DeniedError struct {
+	Reason     Reason
+	RetryAfter time.Duration // with ReasonThrottled, above 0; else 0
+}
+
+// Error tells no more than a client may know.
+func (e *DeniedError) Error() string {
+	if e.Reason == ReasonThrottled {
+		return "access denied: too many failed logins"
+	}
+	return "access denied"
+}
+
+// GateConfig is what a [Gate] is made of. Chain, Throttle and Logger are
+// required; without Tickets there are none.
+type GateConfig struct {
+	Chain    *Chain
+	Tickets  *Tickets
+	Throttle *Throttle
+	Logger   *slog.Logger
+}
+
+// Gate lets users in, by ticket or by password.
+type Gate struct {
+	chain    *Chain
+	tickets  *Tickets
+	throttle *Throttle
+	log      *slog.Logger
+}
+
+// NewGate returns a Gate.
+func NewGate(c GateConfig) *Gate {
+	return &Gate{chain: c.Chain, tickets: c.Tickets, throttle: c.Throttle, log: c.Logger}
+}
+
+// Login is a request that was let in.
+type Login struct {
+	Identity Identity
+	ByTicket bool // else by password, or by an open door
+
+	renew func() string
+}
+
+// Renew records the login and returns the ticket for the client's next
+// request: a new one after a password, the successor after a ticket. Call it
+// when the request is going to be answered as asked; not at all for requests
+// that leave the ticket as it is (events, connection tests). It returns ""
+// when the client shall be told nothing about tickets. Later calls return the
+// same.
+func (l *Login) Renew() string { return l.renew() }
+
+// Login decides whether these credentials open the door. A good ticket does,
+// whatever the password, and is never throttled; any other is as none, and the
+// password decides. The error is always a *[DeniedError].
+func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
+	switch {
+	case !c.Address.IsValid():
+		return nil, g.deny(ctx, c, ReasonNoAddress)
+	case !validName(c.Name), !validPassword(c.Password):
+		return nil, g.deny(ctx, c, ReasonMalformed)
+	}
+	if login := g.byTicket(ctx, c); login != nil {
+		return login, nil
+	}
+
+	open := g.chain.Open()
+	switch {
+	case !open && c.Name == "":
+		return nil, g.deny(ctx, c, ReasonMalformed)
+	case !open && c.Password == "":
+		return nil, g.deny(ctx, c, ReasonNoPassword)
+	}
+	c.Ticket = ""
+	authenticate := g.byPassword
+	if open {
+		authenticate = g.chain.Authenticate // there is nothing to guess
+	}
+	id, err := authenticate(ctx, c)
+	if err != nil {
+		return nil, g.refuse(ctx, c, err)
+	}
+	return &Login{Identity: id, renew: sync.OnceValue(func() string {
+		if g.tickets == nil || !g.chain.CanLookup(id.Authenticator) {
+			return ""
+		}
+		return g.tickets.Issue(id, c)
+	})}, nil
+}
+
+func (g *Gate) byTicket(ctx context.Context, c Credentials) *Login {
+	if g.tickets == nil || c.Ticket == "" {
+		return nil
+	}
+	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)
+	if err != nil {
+		g.log.DebugContext(ctx, "ticket not good, the password decides", "address", c.Address, "error", err)
+		return nil
+	}
+	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}
+}
+
+// byPassword asks the chain unless the throttle is against it.
+func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) {
+	attempt, retryAfter, ok := g.throttle.Begin(c.Name, c.Address)
+	if !ok {
+		return Identity{}, &DeniedError{Reason: ReasonThrottled, RetryAfter: wholeSeconds(retryAfter)}
+	}
+	defer attempt.Done(false) // also in a panic; does nothing to an attempt that has ended
+
+	id, err := g.chain.Authenticate(ctx, c)
+	switch {
+	case err == nil:
+		attempt.Done(true)
+	case errors.Is(err, ErrNotTried):
+		attempt.Cancel()
+	}
+	return id, err
+}
+
+// refuse turns what authentication said into what the caller gets.
+func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedError {
+	var denied *DeniedError
+	switch {
+	case errors.As(err, &denied):
+		g.log.Log(ctx, denied.Reason.level(), "login denied", "reason", denied.Reason, "address", c.Address)
+		return denied
+	case errors.Is(err, ErrUnknownUser):
+		return g.deny(ctx, c, ReasonUnknownUser)
+	case errors.Is(err, ErrWrongPassword):
+		return g.deny(ctx, c, ReasonWrongPassword, "user", c.Name)
+	case errors.Is(err, ErrNoPassword):
+		return g.deny(ctx, c, ReasonNoPassword)
+	case errors.Is(err, ErrAddress):
+		return g.deny(ctx, c, ReasonAddress)
+	case errors.Is(err, ErrNotTried):
+		return g.deny(ctx, c, ReasonNotTried, "error", err)
+	}
+	return g.deny(ctx, c, ReasonError, "error", err)
+}
+
+// deny logs the reason. The name is logged only where an authenticator knows
+// it: people type their password into the wrong field.
+func (g *Gate) deny(ctx context.Context, c Credentials, reason Reason, attrs ...any) *DeniedError {
+	g.log.Log(ctx, reason.level(), "login denied", append([]any{"reason", reason, "address", c.Address}, attrs...)...)
+	return &DeniedError{Reason: reason}
+}
+
+// wholeSeconds rounds up, as people are told "try again in N s".
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}

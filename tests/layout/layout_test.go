@@ -1,0 +1,83 @@
+// Package layout_test holds the direction of dependency between the packages:
+// what each may import of ours. Data flows one way, and this is how it stays
+// so.
+package layout_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/x2broker/x2broker/"
+
+// mayImport is the table; a package that is not in it is an error, so that a
+// new one is thought about. "*" is anything.
+var mayImport = map[string][]string{
+	"cmd/x2broker": {"*"},
+
+	"schema": {},
+	"policy": {"schema"},
+
+	"broker/config":         {},
+	"broker/source":         {},
+	"broker/source/gittest": {},
+	"broker/snapshot":       {"schema", "policy", "broker/source"},
+	"broker/identity":       {},
+	"broker/farm":           {"schema", "policy"},
+	"broker/session":        {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
+	"broker/frontend":       {},
+	"broker/frontend/plain": {"broker/session", "broker/frontend"},
+	"broker/admin":          {"broker/session", "broker/snapshot", "broker/farm"},
+	"broker/check":          {"schema", "policy", "broker/snapshot", "broker/source"},
+
+	"client":           {},
+	"examples":         {},
+	"tests/bench":      {"*"},
+	"tests/brokertest": {"*"},
+	"tests/e2e":        {"*"},
+	"tests/layout":     {"*"},
+	"tests/site":       {"*"},
+	"tests/x2goclient": {},
+}
+
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestGoFiles", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ok := mayImport[name]
+		if !ok {
+			t.Errorf("package %s is not in the table of this test: say what it may import", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			i, ours := strings.CutPrefix(i, module)
+			if ours && !slices.Contains(allowed, i) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s, which the table does not allow", name, i)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("go list named %d packages only: this test would not fail", seen)
+	}
+}
