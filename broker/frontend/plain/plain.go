@@ -43,11 +43,11 @@ func New(service *session.Service, deniedStatus int, log *slog.Logger) *Frontend
 
 // backends are the path elements behind /plain/ that sites have in their
 // clients; all mean the same here. Others are unknown.
-var backends = map[string]bool{"": true, "inifile": true, "zeroconf": true}
+var backends = map[string]bool{"inifile": true, "zeroconf": true}
 
 // ServeHTTP answers one request. Its path is what follows /plain/.
 func (f *Frontend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if backend, _, _ := strings.Cut(strings.TrimRight(r.URL.Path, "/"), "/"); !backends[backend] {
+	if backend, _, _ := strings.Cut(r.URL.Path, "/"); r.URL.Path != "" && !backends[backend] {
 		http.NotFound(w, r)
 		return
 	}
