@@ -64,7 +64,7 @@ func decode(filename string, data []byte) (*raw, error) {
 	}
 	v := schema.LookupPath(cue.ParsePath("#Config")).Unify(given)
 	if err := v.Validate(cue.Concrete(true)); err != nil {
-		return nil, explain(filename, err)
+		return nil, errors.Join(checkUnknown(schema, given, filename), explain(filename, err))
 	}
 	if err := checkAuthenticators(schema, given, filename); err != nil {
 		return nil, err
@@ -74,6 +74,24 @@ func decode(filename string, data []byte) (*raw, error) {
 		return nil, explain(filename, err)
 	}
 	return &r, nil
+}
+
+// checkUnknown finds unknown top-level fields, which CUE does not report beside
+// other mistakes.
+func checkUnknown(schema, given cue.Value, filename string) error {
+	fields, err := given.Fields()
+	if err != nil {
+		return nil // reported as what it is
+	}
+	var all []error
+	for fields.Next() {
+		name := fields.Selector().Unquoted()
+		path := cue.MakePath(cue.Def("#Config"), cue.Str(name).Optional())
+		if name != "authenticators" && !schema.LookupPath(path).Exists() {
+			all = append(all, fmt.Errorf("%s: %s: unknown field", place(filename, fields.Value().Pos()), name))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // checkAuthenticators checks each entry against the definition of its type: a
@@ -108,6 +126,9 @@ func explain(filename string, err error) error {
 		message := fmt.Sprintf(format, args...)
 		switch message {
 		case "field not allowed":
+			if p := e.Path(); len(p) == 2 && p[0] == "#Config" {
+				continue // checkUnknown says so
+			}
 			message = "unknown field"
 		case "field is required but not present":
 			message = "required field is missing"

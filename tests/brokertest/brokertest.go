@@ -159,14 +159,20 @@ type Broker struct {
 	done chan error
 }
 
-// Start writes broker.cue, runs `x2broker serve` with it and waits until it
-// listens, on a free loopback port unless the settings name one. It is stopped
-// when the test ends.
+// Start writes broker.cue and runs `x2broker serve` with it, on a free loopback
+// port unless the settings name one.
 func Start(tb testing.TB, settings string) *Broker {
+	tb.Helper()
+	return Serve(tb, "--config", writeSettings(tb, settings))
+}
+
+// Serve runs `x2broker serve` with the flags and waits until it listens. It is
+// stopped when the test ends.
+func Serve(tb testing.TB, flags ...string) *Broker {
 	tb.Helper()
 	b := &Broker{
 		log:  &log{changed: make(chan struct{})},
-		cmd:  exec.Command(Binary(tb), "serve", "--config", writeSettings(tb, settings)),
+		cmd:  exec.Command(Binary(tb), append([]string{"serve"}, flags...)...),
 		tb:   tb,
 		done: make(chan error, 1),
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -257,5 +258,22 @@ func TestTwoBrokersCannotShareAStateDirectory(t *testing.T) {
 	out := brokertest.Refuses(t, settings(t, site, state), 1)
 	if !strings.Contains(out, "another x2broker uses it") {
 		t.Errorf("got %s", out)
+	}
+}
+
+func TestTheCommandThatTheDemoPrintsWorks(t *testing.T) {
+	b := brokertest.Serve(t, "--listen-http", "127.0.0.1:0")
+	b.WaitReady()
+	command := b.WaitLog(`(?m)^  echo (\S+) \| (\S+) (login .*)$`)
+	cmd := exec.Command(command[2], strings.Fields(command[3])...)
+	cmd.Stdin = strings.NewReader(command[1] + "\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"office-xfce      Office desktop  XFCE", "selected office-xfce: server ts01.example.edu port 22"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
 	}
 }

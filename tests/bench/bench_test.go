@@ -1,0 +1,205 @@
+// Package bench measures the broker against a bare net/http server that writes
+// the same bytes. Both run as processes of their own and are asked in turn over
+// one kept connection each, so that whatever else the machine does meets both.
+//
+//	make bench
+//
+// The metric "ratio" is the bare server's time per request divided by the
+// broker's: 1 would be as fast as net/http itself.
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/x2broker/x2broker/tests/brokertest"
+)
+
+// bareBody names the file whose bytes a child process serves, see TestMain.
+const bareBody = "X2BROKER_BENCH_BARE"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(bareBody); file != "" {
+		if err := serveBare(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	brokertest.Main(m)
+}
+
+// serveBare answers every request with the file, on an address that it prints.
+func serveBare(file string) error {
+	body, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr())
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+	}))
+}
+
+func startBare(b *testing.B, body []byte) string {
+	b.Helper()
+	file := b.TempDir() + "/body"
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), bareBody+"="+file)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(address)
+}
+
+// site has n profiles, of which 20 are for alice, and ten servers.
+func site(n int) brokertest.Files {
+	var servers, profiles strings.Builder
+	servers.WriteString("package site\n\nsite: name: \"Bench\"\n")
+	for i := range 10 {
+		fmt.Fprintf(&servers, "servers: ts%02d: labels: pool: \"all\"\n", i)
+	}
+	profiles.WriteString("package site\n\n")
+	for i := range n {
+		group := "others"
+		if i%(n/20) == 0 {
+			group = "staff"
+		}
+		fmt.Fprintf(&profiles, "profiles: \"p%05d\": {name: \"Desktop %d\", x2go: command: \"XFCE\", hosts: labels: pool: \"all\", access: groups: [%q]}\n", i, i, group)
+	}
+	return brokertest.Files{"site.cue": servers.String(), "profiles/all.cue": profiles.String()}
+}
+
+// A connection is one kept-alive HTTP connection with next to no client cost.
+type connection struct {
+	b    *testing.B
+	conn net.Conn
+	r    *bufio.Reader
+	host string
+	out  bytes.Buffer
+	body []byte
+}
+
+func dial(b *testing.B, address string) *connection {
+	b.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	return &connection{b: b, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), host: address}
+}
+
+// post gives the body of the reply, valid until the next call.
+func (c *connection) post(form string) []byte {
+	c.out.Reset()
+	fmt.Fprintf(&c.out, "POST /plain/ HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", c.host, len(form), form)
+	if _, err := c.conn.Write(c.out.Bytes()); err != nil {
+		c.b.Fatal(err)
+	}
+	length := -1
+	for first := true; ; first = false {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			c.b.Fatal(err)
+		}
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+			c.b.Fatalf("the reply begins %q", line)
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				c.b.Fatal(err)
+			}
+		}
+		if len(line) == 2 {
+			break
+		}
+	}
+	if cap(c.body) < length {
+		c.body = make([]byte, length)
+	}
+	c.body = c.body[:length]
+	if _, err := io.ReadFull(c.r, c.body); err != nil {
+		c.b.Fatal(err)
+	}
+	return c.body
+}
+
+func ticket(b *testing.B, reply []byte) string {
+	rest, ok := bytes.CutPrefix(reply, []byte("AUTHID:"))
+	line, _, found := bytes.Cut(rest, []byte("\n"))
+	if !ok || !found {
+		b.Fatalf("no ticket in %.100q", reply)
+	}
+	return string(line)
+}
+
+func BenchmarkHTTP(b *testing.B) {
+	for _, n := range []int{20, 1000} {
+		repo := brokertest.NewRepo(b, site(n))
+		broker := brokertest.Start(b, fmt.Sprintf("site: url: %q\nstateDir: %q\n", repo.URL(), b.TempDir())+
+			brokertest.Users(b, map[string][]string{"alice": {"staff"}}))
+		broker.WaitReady()
+		for name, task := range map[string]string{"list": "task=listsessions", "select": "task=selectsession&sid=p00000"} {
+			b.Run(fmt.Sprintf("%s/profiles=%d", name, n), func(b *testing.B) {
+				compare(b, broker.Addr, task)
+			})
+		}
+	}
+}
+
+// compare asks the broker and the bare server in turn.
+func compare(b *testing.B, address, task string) {
+	real := dial(b, address)
+	first := real.post(task + "&user=alice&password=alice-pw&authid=")
+	bare := dial(b, startBare(b, bytes.Clone(first)))
+	next := ticket(b, first)
+	var ours, theirs time.Duration
+	for b.Loop() {
+		form := task + "&user=alice&password=alice-pw&authid=" + next
+		start := time.Now()
+		reply := real.post(form)
+		middle := time.Now()
+		bare.post(form)
+		ours += middle.Sub(start)
+		theirs += time.Since(middle)
+		next = ticket(b, reply)
+	}
+	n := time.Duration(b.N)
+	b.ReportMetric(0, "ns/op") // of both together: of no use
+	b.ReportMetric(float64((ours / n).Microseconds()), "broker-us")
+	b.ReportMetric(float64((theirs / n).Microseconds()), "bare-us")
+	b.ReportMetric(float64(theirs)/float64(ours), "ratio")
+}
