@@ -1,0 +1,98 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// Directory reads the files of a directory as they lie; a .git in it is never
+// looked at. Nothing outside the directory is read, whatever links say.
+type Directory struct {
+	path string // absolute
+
+	mu   sync.Mutex
+	tree *Tree    // as the last Fetch found it
+	rev  Revision // its revision
+}
+
+// String gives the directory's absolute path.
+func (d *Directory) String() string { return d.path }
+
+// Fetch reads all files. The revision's id is their digest, its time that of
+// the newest file, so it may go back when that file is deleted.
+func (d *Directory) Fetch(ctx context.Context) (Revision, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.read(ctx)
+}
+
+// Tree gives the files that Fetch found, or, if there was another Fetch since,
+// the files of now; those must still be the same.
+func (d *Directory) Tree(ctx context.Context, rev Revision) (*Tree, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rev.ID != rev.ID {
+		if _, err := d.read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if d.rev.ID != rev.ID {
+		return nil, fmt.Errorf("site directory %q: no longer as in %s: fetch again", d.path, rev.ID)
+	}
+	return d.tree, nil
+}
+
+func (d *Directory) read(ctx context.Context) (Revision, error) {
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return Revision{}, fmt.Errorf("site directory %q not found: create it, or correct the site's url", d.path)
+		}
+		return Revision{}, fmt.Errorf("site directory %q: %w", d.path, err)
+	}
+	defer root.Close()
+	tree, err := readSettled(ctx, root.FS())
+	if err != nil {
+		return Revision{}, fmt.Errorf("site directory %q: %w", d.path, err)
+	}
+	if looksBare(tree) {
+		return Revision{}, fmt.Errorf("site directory %q: looks like a bare Git repository: write file://%s", d.path, d.path)
+	}
+	if id := tree.Digest(); id != d.rev.ID {
+		d.rev = Revision{ID: id, Time: newest(root, tree)}
+		d.tree = tree
+	}
+	return d.rev, nil
+}
+
+// readSettled reads again when a file vanished between being listed and being
+// opened, as happens while an editor or a checkout replaces files.
+func readSettled(ctx context.Context, fsys fs.FS) (tree *Tree, err error) {
+	for range 3 {
+		if tree, err = fromFS(ctx, fsys); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return tree, err
+}
+
+// looksBare reports whether a tree is what `git init --bare` makes.
+func looksBare(t *Tree) bool {
+	head, objects, refs := t.nodes["HEAD"], t.nodes["objects"], t.nodes["refs"]
+	return head != nil && objects != nil && refs != nil && head.mode.IsRegular() && objects.IsDir() && refs.IsDir()
+}
+
+func newest(root *os.Root, t *Tree) time.Time {
+	var newest time.Time
+	for name := range t.Files() {
+		if info, err := root.Stat(name); err == nil && info.ModTime().After(newest) {
+			newest = info.ModTime()
+		}
+	}
+	return newest.UTC()
+}
