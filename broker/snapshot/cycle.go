@@ -1,0 +1,217 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/schema"
+)
+
+// logged is how many diagnostics of a refused revision are logged and kept for
+// the status.
+const logged = 20
+
+// RefusedError says that a revision does not compile.
+type RefusedError struct {
+	Revision    source.Revision
+	Diagnostics schema.Diagnostics // all, sorted by file and line
+}
+
+// Error names the revision and the first error.
+func (e *RefusedError) Error() string {
+	errs := worstFirst(e.Diagnostics)
+	return fmt.Sprintf("revision %s refused: %s", e.Revision.ID, errs[0])
+}
+
+// Refresh asks the source once, and compiles and serves what is new. At the
+// first call it begins with the kept site. The error is a [*RefusedError] if
+// the newest revision does not compile, whether that was found now or earlier;
+// otherwise that of the source or of the context.
+func (k *Keeper) Refresh(ctx context.Context) error {
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if !k.restored {
+		k.restored = true
+		k.restore(ctx)
+	}
+	err := k.follow(ctx)
+	k.writeUnkept()
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // stopping is no failure of the source
+	}
+	if err != nil {
+		k.failed(err)
+		return err
+	}
+	k.recovered()
+	if k.refused != nil {
+		return k.refused
+	}
+	return nil
+}
+
+// follow takes the newest revision as far as it gets. Its error is of the
+// source: a revision that is refused is none.
+func (k *Keeper) follow(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // as from a library over what a repository sent
+			err = fmt.Errorf("read the site: panic: %v (in %s): this is a bug in x2broker, please report it", p, panicOrigin())
+		}
+	}()
+	rev, err := k.source.Fetch(ctx)
+	if err != nil {
+		return err
+	}
+	k.note(func(s *Status) {
+		if s.Fetched.Revision.ID != rev.ID {
+			s.Fetched = Stage{Revision: rev, Time: k.now().UTC()}
+		}
+	})
+	if k.refused != nil && k.refused.Revision.ID == rev.ID {
+		return nil
+	}
+	if serving := k.Current(); serving != nil && serving.Revision.ID == rev.ID {
+		if k.refused != nil {
+			k.log.Info("source is back at the revision that serves", "revision", rev.ID)
+			k.refused = nil
+			k.note(func(s *Status) { s.Refused = nil })
+		}
+		return nil
+	}
+	tree, err := k.source.Tree(ctx, rev)
+	if err != nil {
+		return err
+	}
+	snap, diags := Build(ctx, k.compiler, rev, tree)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case snap == nil:
+		k.refuse(rev, diags)
+	default:
+		// Kept first: a crash right after the first answer must not lose what
+		// gave it.
+		k.keep(rev, tree)
+		k.writeUnkept()
+		k.serve(snap, "fetched")
+	}
+	return nil
+}
+
+// serve swaps the snapshot in. Requests that began with the old one end with it.
+func (k *Keeper) serve(snap *Snapshot, reason string) {
+	now := k.now().UTC()
+	snap.Compiled = now
+	before := k.current.Swap(snap)
+	k.refused = nil
+	k.note(func(s *Status) {
+		stage := Stage{Revision: snap.Revision, Time: now}
+		s.Compiled, s.Serving, s.Refused = stage, stage, nil
+		s.Serving.Reason = reason
+	})
+	log := k.revision(snap.Revision)
+	if before != nil {
+		log = log.With("before", before.Revision.ID)
+	}
+	log.Info("revision serves", "from", reason, "profiles", len(snap.Catalog.Profiles),
+		"servers", len(snap.Catalog.Servers), "warnings", len(snap.Warnings))
+	k.logDiagnostics(slog.LevelWarn, snap.Revision, snap.Warnings)
+	if before == nil {
+		close(k.first)
+	}
+}
+
+// refuse remembers a revision that does not compile, so that it is neither
+// compiled nor logged again.
+func (k *Keeper) refuse(rev source.Revision, diags schema.Diagnostics) {
+	k.refused = &RefusedError{Revision: rev, Diagnostics: diags}
+	shown := worstFirst(diags)
+	shown = shown[:min(len(shown), logged)]
+	now := k.now().UTC()
+	k.note(func(s *Status) {
+		s.Compiled = Stage{Revision: rev, Time: now, Reason: fmt.Sprintf("%d errors, the first: %s", countErrors(diags), shown[0])}
+		s.Refused = &Refusal{Revision: rev, Time: now, Diagnostics: shown, Total: len(diags)}
+	})
+	log := k.revision(rev).With("errors", countErrors(diags))
+	if serving := k.Current(); serving != nil {
+		log.Error("revision refused, the last good one serves on", "serving", serving.Revision.ID)
+	} else {
+		log.Error("revision refused, and there is no good one to serve")
+	}
+	k.logDiagnostics(slog.LevelError, rev, shown)
+}
+
+// failed logs what keeps the source from being read, once for each reason.
+func (k *Keeper) failed(err error) {
+	k.note(func(s *Status) {
+		s.Failures++
+		s.Fetched.Reason = err.Error()
+	})
+	level := slog.LevelWarn
+	if k.failure == err.Error() {
+		level = slog.LevelDebug
+	}
+	k.failure = err.Error()
+	k.log.Log(context.Background(), level, "site cannot be read, trying again", "err", err, "serving", k.servingID())
+}
+
+func (k *Keeper) recovered() {
+	if k.failure != "" {
+		k.log.Info("site can be read again")
+	}
+	k.failure = ""
+	k.note(func(s *Status) { s.Failures, s.Fetched.Reason = 0, "" })
+}
+
+func (k *Keeper) servingID() string {
+	if snap := k.Current(); snap != nil {
+		return snap.Revision.ID
+	}
+	return ""
+}
+
+// revision gives a logger that names a revision in its records.
+func (k *Keeper) revision(rev source.Revision) *slog.Logger {
+	return k.log.With("revision", rev.ID, "subject", rev.Subject, "author", rev.Author)
+}
+
+// logDiagnostics writes one record for each of the first diagnostics. What the
+// site says is in attributes only, where the handler escapes it.
+func (k *Keeper) logDiagnostics(level slog.Level, rev source.Revision, diags schema.Diagnostics) {
+	for _, d := range diags[:min(len(diags), logged)] {
+		k.log.LogAttrs(context.Background(), level, "diagnostic",
+			slog.String("revision", rev.ID), slog.String("severity", string(d.Severity)),
+			slog.String("at", d.Pos.String()), slog.String("path", d.Path), slog.String("message", d.Message))
+	}
+}
+
+// worstFirst gives errors before warnings, each in their order.
+func worstFirst(diags schema.Diagnostics) schema.Diagnostics {
+	rank := func(d schema.Diagnostic) int {
+		if d.Severity == schema.Error {
+			return 0
+		}
+		return 1
+	}
+	diags = slices.Clone(diags)
+	slices.SortStableFunc(diags, func(a, b schema.Diagnostic) int { return cmp.Compare(rank(a), rank(b)) })
+	return diags
+}
+
+func countErrors(diags schema.Diagnostics) int {
+	n := 0
+	for _, d := range diags {
+		if d.Severity == schema.Error {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,116 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/x2broker/x2broker/broker/source"
+)
+
+// DefaultPoll is how often a source is asked when Options does not say.
+const DefaultPoll = 30 * time.Second
+
+// Options say what a [Keeper] keeps.
+type Options struct {
+	Source   source.Source
+	Compiler Compiler
+	StateDir string        // where the last good site is kept, "" for nowhere; one process at a time
+	Poll     time.Duration // between two looks at the source, 0 for [DefaultPoll]
+	Log      *slog.Logger  // nil for none
+	Now      func() time.Time
+	Rand     func() float64 // jitter in [0, 1)
+}
+
+// Keeper holds the snapshot that serves, and replaces it when the source has a
+// newer revision that compiles. All methods may be called at the same time.
+type Keeper struct {
+	source   source.Source
+	compiler Compiler
+	stateDir string
+	poll     time.Duration
+	log      *slog.Logger
+	now      func() time.Time
+	rand     func() float64
+
+	current atomic.Pointer[Snapshot]
+	first   chan struct{} // closed when current is set
+
+	mu     sync.Mutex
+	status Status
+
+	// A cycle owns what follows; turn holds one token for it.
+	turn     chan struct{}
+	restored bool          // the kept site has been looked at
+	refused  *RefusedError // the newest revision, if it is refused
+	failure  string        // what went wrong last time, "" for nothing
+	unkept   *unkept       // what could not be written to StateDir yet
+}
+
+// New returns a Keeper that does nothing before [Keeper.Run] or [Keeper.Refresh].
+func New(opts Options) *Keeper {
+	k := &Keeper{
+		source:   opts.Source,
+		compiler: opts.Compiler,
+		stateDir: opts.StateDir,
+		poll:     opts.Poll,
+		log:      opts.Log,
+		now:      opts.Now,
+		rand:     opts.Rand,
+		first:    make(chan struct{}),
+		turn:     make(chan struct{}, 1),
+		status:   Status{Source: opts.Source.String()},
+	}
+	if k.poll <= 0 {
+		k.poll = DefaultPoll
+	}
+	if k.log == nil {
+		k.log = slog.New(slog.DiscardHandler)
+	}
+	if k.now == nil {
+		k.now = time.Now
+	}
+	if k.rand == nil {
+		k.rand = rand.Float64
+	}
+	k.log = k.log.With("site", k.status.Source)
+	return k
+}
+
+// Current gives the snapshot that serves, nil before the first.
+func (k *Keeper) Current() *Snapshot { return k.current.Load() }
+
+// Wait gives the snapshot that serves as soon as there is one, or the error of
+// the context.
+func (k *Keeper) Wait(ctx context.Context) (*Snapshot, error) {
+	select {
+	case <-k.first:
+		return k.Current(), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Run serves the kept site if there is one, and then follows the source until
+// the context ends. When it returns nothing that it started is still running;
+// a compilation that has begun is waited for.
+func (k *Keeper) Run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		err := k.Refresh(ctx)
+		if refused := new(RefusedError); err == nil || errors.As(err, &refused) {
+			failures = 0 // the source answers; its next commit should serve soon
+		} else {
+			failures++
+		}
+		timer := time.NewTimer(delay(k.poll, failures, k.rand()))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}

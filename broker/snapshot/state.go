@@ -1,0 +1,154 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/x2broker/x2broker/broker/source"
+)
+
+const keptName = "last-good.site"
+
+// unkept is a good revision that is not on disk yet.
+type unkept struct {
+	rev    source.Revision
+	tree   *source.Tree
+	warned bool
+}
+
+// restore serves the kept site, if there is one of this source that is whole
+// and compiles. All else is said in the log and does no harm.
+func (k *Keeper) restore(ctx context.Context) {
+	if k.stateDir == "" {
+		return
+	}
+	file := filepath.Join(k.stateDir, keptName)
+	log := k.log.With("file", file)
+	data, err := loadKept(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if pe := new(fs.PathError); errors.As(err, &pe) {
+		log.Warn("kept site cannot be read, ignoring it", "err", err)
+		return
+	}
+	var (
+		name string
+		rev  source.Revision
+		tree *source.Tree
+	)
+	if err == nil {
+		name, rev, tree, err = decodeKept(data)
+	}
+	if err != nil {
+		log.Warn("kept site is damaged, ignoring it", "err", err, "aside", file+".bad")
+		if err := os.Rename(file, file+".bad"); err != nil {
+			log.Warn("damaged kept site cannot be put aside", "err", err)
+		}
+		return
+	}
+	if name != k.source.String() {
+		log.Warn("kept site is of another source, ignoring it", "kept", name)
+		return
+	}
+	snap, diags := Build(ctx, k.compiler, rev, tree)
+	switch {
+	case ctx.Err() != nil:
+	case snap == nil:
+		k.revision(rev).Warn("kept site does not compile with this version, ignoring it", "file", file, "errors", countErrors(diags))
+		k.logDiagnostics(slog.LevelWarn, rev, worstFirst(diags))
+	default:
+		k.serve(snap, "kept on disk")
+	}
+}
+
+// keep writes a good revision to disk.
+func (k *Keeper) keep(rev source.Revision, tree *source.Tree) {
+	if k.stateDir != "" {
+		k.unkept = &unkept{rev: rev, tree: tree}
+	}
+}
+
+// writeUnkept writes what is not on disk yet. A full or read-only disk costs
+// only the restart without the source; the next poll tries again, silently.
+func (k *Keeper) writeUnkept() {
+	u := k.unkept
+	if u == nil {
+		return
+	}
+	err := storeKept(k.stateDir, k.source.String(), u.rev, u.tree)
+	switch {
+	case err == nil:
+		k.unkept = nil
+		k.log.Debug("site kept on disk", "revision", u.rev.ID)
+	case !u.warned:
+		u.warned = true
+		k.log.Warn("site cannot be kept on disk: a restart will need its source", "revision", u.rev.ID, "dir", k.stateDir, "err", err)
+	}
+}
+
+func loadKept(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readKept(f, maxKeptBytes)
+}
+
+// storeKept replaces the kept site in dir, which it makes if need be. After a
+// crash at any time the old or the new one is there.
+func storeKept(dir, name string, rev source.Revision, tree *source.Tree) error {
+	parts, err := encodeKept(name, rev, tree)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file := filepath.Join(dir, keptName)
+	if err := writeSynced(file+".new", parts); err != nil {
+		return errors.Join(err, removeIfThere(file+".new")) // a full disk should not stay full
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return errors.Join(err, removeIfThere(file+".new"))
+	}
+	return syncDir(dir)
+}
+
+// writeSynced makes a file that did not exist and waits until it is on disk.
+func writeSynced(file string, parts [][]byte) error {
+	if err := removeIfThere(file); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		if _, err := f.Write(part); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func removeIfThere(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncDir makes a rename in dir survive a power failure.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
