@@ -94,11 +94,14 @@ func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
 	if importPath == ImportPath {
 		inst := l.ctx.NewInstance(importPath, nil)
 		inst.ImportPath = importPath
-		if err := inst.AddFile(schemaFile, schemaSource); err != nil {
-			inst.ReportError(errors.Promote(err, "built-in schema"))
-			return inst
+		f, err := parser.ParseFile(schemaFile, schemaSource)
+		if err == nil {
+			err = inst.AddSyntax(f)
 		}
-		if err := inst.Complete(); err != nil {
+		if err == nil {
+			err = inst.Complete()
+		}
+		if err != nil {
 			inst.ReportError(errors.Promote(err, "built-in schema"))
 		}
 		return inst

@@ -108,7 +108,7 @@ func TestEveryClientKeyIsSentWithItsDefault(t *testing.T) {
 	for _, s := range catalog.Profiles["xfce"].Settings {
 		got[s.Key] = s.Value
 	}
-	want := map[string]any{ // protocol section 15.1, less what the broker sets
+	want := map[string]any{ // all that the reference broker sends, less what a broker sets itself
 		"command": "XFCE", "kdrive": false, "defsndport": true, "useiconv": false, "iconvfrom": "UTF-8", "iconvto": "UTF-8",
 		"width": 800, "height": 600, "export": "", "quality": 9, "fullscreen": false, "layout": "", "variant": "",
 		"useexports": true, "speed": 2, "soundsystem": "pulse", "print": true, "type": "auto", "sndport": 4713,

@@ -2,7 +2,7 @@ package schema
 
 import "strings"
 
-// A settingRule is a client key of protocol section 15.1 that a site may set
+// A settingRule is a client key that brokers always send and that a site may set
 // below x2go, with the value that is sent when it does not.
 type settingRule struct {
 	key string
@@ -61,7 +61,7 @@ var brokerKeys = map[string]string{
 }
 
 // desktops are the commands that X2Go Client knows as desktops; they are sent
-// in upper case and never rootless (protocol section 8.3, step 7).
+// in upper case and never rootless, as the reference broker does.
 var desktops = []string{
 	"KDE", "GNOME", "XFCE", "CINNAMON", "MATE", "LXDE", "TRINITY",
 	"UNITY", "ICEWM", "OPENBOX", "XDMCP",

@@ -40,8 +40,8 @@ var secrets = []string{"user", "password", "authid", "newpass", "pubkey"}
 // ParseForm reads the body as a form, whatever its type says (a multipart one
 // by its own rules), and the query, which the body overrides. It refuses what
 // is too large, is not UTF-8, or has a control character in a field that means
-// something; all fields but the passwords lose white space around them
-// (protocol section 1.4). The error is a *FormError.
+// something; all fields but the passwords lose white space around them,
+// as with the reference broker. The error is a *FormError.
 func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	f := Form{}
 	if err := f.addEncoded(r.URL.RawQuery); err != nil {

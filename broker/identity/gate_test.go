@@ -138,12 +138,13 @@ func TestNothingIsRecordedBeforeRenew(t *testing.T) {
 func TestRenewIsDoneOnce(t *testing.T) {
 	d := newDoor(t)
 	login := d.enter(fromHome("alice-pw", ""))
-	if login.Renew() != login.Renew() || len(d.tickets.chains) != 1 {
-		t.Errorf("%d chains", len(d.tickets.chains))
+	first, second := login.Renew(), login.Renew()
+	if first != second || len(d.tickets.chains) != 1 {
+		t.Errorf("%q, then %q; %d chains", first, second, len(d.tickets.chains))
 	}
 }
 
-// The next tests are class 8 of protocol.md section 18: an authid used with
+// The next tests are about stolen and stale tickets: an authid used with
 // another user, from another address, twice, after its time, counts as absent;
 // the password decides, and the owner keeps his own.
 
@@ -304,7 +305,7 @@ func TestNoneLetsInWithoutPasswordTicketOrThrottle(t *testing.T) {
 	}
 }
 
-// The next tests are class 9 of protocol.md section 18: guessing is limited
+// The next tests are about guessing: it is limited
 // and tells nothing about names.
 
 func TestGuessingIsLimitedPerUserAndAddress(t *testing.T) {

@@ -106,7 +106,7 @@ func (id Identity) normalized(authenticator string) Identity {
 }
 
 // validName reports whether a name can be anyone's: UTF-8, within bounds and
-// without control characters (protocol section 18, class 1).
+// without control characters.
 func validName(name string) bool {
 	return len(name) <= MaxName && printable(name)
 }

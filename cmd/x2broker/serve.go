@@ -123,8 +123,10 @@ func (c *serveCmd) settings() (*config.Config, error) {
 		flag  string
 		field *string
 	}{
-		{c.Site, &cfg.Site.URL}, {c.Ref, &cfg.Site.Ref},
-		{c.ListenHTTP, &cfg.Listen.HTTP}, {c.StateDir, &cfg.StateDir},
+		{c.Site, &cfg.Site.URL},
+		{c.Ref, &cfg.Site.Ref},
+		{c.ListenHTTP, &cfg.Listen.HTTP},
+		{c.StateDir, &cfg.StateDir},
 	} {
 		if o.flag != "" {
 			*o.field = o.flag

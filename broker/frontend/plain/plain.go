@@ -1,5 +1,5 @@
 // Package plain answers X2Go Client: form requests, and text with session
-// profiles in INI form (protocol sections 1 and 2).
+// profiles in INI form, as x2gobroker 0.0.4.3 does.
 //
 // It parses, calls broker/session and renders. What differs from the reference
 // broker, because the real client needs it:

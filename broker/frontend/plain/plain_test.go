@@ -3,6 +3,7 @@ package plain_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +12,6 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
@@ -121,8 +120,7 @@ const (
 	willi = "user=willi&password=s%26w%20%C3%BC&"
 )
 
-// The profile block is byte for byte the reference broker's (protocol section
-// 2.2).
+// The profile block is byte for byte the reference broker's (x2gobroker 0.0.4.3).
 func TestListing(t *testing.T) {
 	want := `AUTHID:T
 Access granted
@@ -264,7 +262,7 @@ func TestThrottledLoginsAreToldHowLong(t *testing.T) {
 	}
 }
 
-// Class 1 of protocol section 18: control characters never reach a log line or
+// Control characters never reach a log line or
 // a reply.
 func TestControlCharactersAreRefusedInEveryField(t *testing.T) {
 	d := newDoor(t, 200)
