@@ -2,48 +2,81 @@ package schema
 
 import "strings"
 
-// A settingRule is a client key that brokers always send and that a site may set
-// below x2go, with the value that is sent when it does not.
+// A settingRule is a client key that a site may set below x2go, with the value
+// that is sent when it does not. Optional ones are then left out.
 type settingRule struct {
-	key string
-	def any // string, int, bool or []string: also the key's type
+	key      string
+	def      any // string, int, bool or []string: also the key's type
+	optional bool
 }
 
 // settingRules are in the order in which the reference broker sends them;
 // clients do not depend on it. setdpi is a number on the wire.
 var settingRules = []settingRule{
-	{"command", "TERMINAL"},
-	{"kdrive", false},
-	{"defsndport", true},
-	{"useiconv", false},
-	{"iconvfrom", "UTF-8"},
-	{"height", 600},
-	{"export", ""},
-	{"quality", 9},
-	{"fullscreen", false},
-	{"layout", ""},
-	{"useexports", true},
-	{"width", 800},
-	{"speed", 2},
-	{"soundsystem", "pulse"},
-	{"print", true},
-	{"type", "auto"},
-	{"sndport", 4713},
-	{"xinerama", true},
-	{"variant", ""},
-	{"usekbd", true},
-	{"fstunnel", true},
-	{"applications", []string{"TERMINAL", "WWWBROWSER", "MAILCLIENT", "OFFICE"}},
-	{"multidisp", false},
-	{"sshproxyport", 22},
-	{"sound", true},
-	{"rootless", true},
-	{"iconvto", "UTF-8"},
-	{"soundtunnel", true},
-	{"dpi", 96},
-	{"setdpi", false},
-	{"pack", "16m-jpeg"},
-	{"directrdp", false},
+	{key: "command", def: "TERMINAL"},
+	{key: "kdrive", def: false},
+	{key: "defsndport", def: true},
+	{key: "useiconv", def: false},
+	{key: "iconvfrom", def: "UTF-8"},
+	{key: "height", def: 600},
+	{key: "export", def: ""},
+	{key: "quality", def: 9},
+	{key: "fullscreen", def: false},
+	{key: "layout", def: ""},
+	{key: "useexports", def: true},
+	{key: "width", def: 800},
+	{key: "speed", def: 2},
+	{key: "soundsystem", def: "pulse"},
+	{key: "print", def: true},
+	{key: "type", def: "auto"},
+	{key: "sndport", def: 4713},
+	{key: "xinerama", def: true},
+	{key: "variant", def: ""},
+	{key: "usekbd", def: true},
+	{key: "fstunnel", def: true},
+	{key: "applications", def: []string{"TERMINAL", "WWWBROWSER", "MAILCLIENT", "OFFICE"}},
+	{key: "multidisp", def: false},
+	{key: "sshproxyport", def: 22},
+	{key: "sound", def: true},
+	{key: "rootless", def: true},
+	{key: "iconvto", def: "UTF-8"},
+	{key: "soundtunnel", def: true},
+	{key: "dpi", def: 96},
+	{key: "setdpi", def: false},
+	{key: "pack", def: "16m-jpeg"},
+	{key: "directrdp", def: false},
+
+	{key: "published", def: false, optional: true},
+	{key: "maxdim", def: false, optional: true},
+	{key: "display", def: 1, optional: true},
+	{key: "clipboard", def: "", optional: true},
+	{key: "startsoundsystem", def: true, optional: true},
+	{key: "startembed", def: true, optional: true},
+	{key: "krblogin", def: false, optional: true},
+	{key: "krbdelegation", def: false, optional: true},
+	{key: "usesshproxy", def: false, optional: true},
+	{key: "sshproxytype", def: "", optional: true},
+	{key: "sshproxyhost", def: "", optional: true},
+	{key: "sshproxyuser", def: "", optional: true},
+	{key: "sshproxyautologin", def: false, optional: true},
+	{key: "sshproxykrblogin", def: false, optional: true},
+	{key: "sshproxysameuser", def: false, optional: true},
+	{key: "sshproxysamepass", def: false, optional: true},
+	{key: "sshproxysamekey", def: false, optional: true},
+	{key: "sshproxykeyfile", def: "", optional: true},
+	{key: "usebrokerpassforproxy", def: false, optional: true},
+	{key: "rdpclient", def: "", optional: true},
+	{key: "rdpport", def: 0, optional: true},
+	{key: "directrdpsettings", def: "", optional: true},
+	{key: "rdpserver", def: "", optional: true},
+	{key: "rdpoptions", def: "", optional: true},
+	{key: "xdmcpserver", def: "", optional: true},
+	{key: "directxdmcp", def: false, optional: true},
+	{key: "xdmcpclient", def: "", optional: true},
+	{key: "directxdmcpsettings", def: "", optional: true},
+	{key: "shadowuser", def: "", optional: true},
+	{key: "shadowdisplay", def: "", optional: true},
+	{key: "shadowfullaccess", def: false, optional: true},
 }
 
 // brokerKeys are client keys that a site cannot set below x2go: the broker
@@ -74,6 +107,9 @@ func settings(given map[string]any) []Setting {
 	for _, r := range settingRules {
 		v, ok := given[r.key]
 		if !ok {
+			if r.optional {
+				continue
+			}
 			v = r.def
 		}
 		switch r.key {
