@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/x2broker/x2broker/schema"
+)
+
+// Compile makes an [Engine] of a catalog and the site's Rego modules. Files are
+// sources by path in the site; those that are not policy/**.rego are ignored,
+// and there may be none.
+//
+// The diagnostics tell all that is wrong, in file order. With an error among
+// them the engine is nil. Test modules (*_test.rego) are checked together with
+// the rest and never decide anything. When ctx ends, Compile stops at the next
+// step and says so in a diagnostic.
+func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (engine *Engine, ds schema.Diagnostics) {
+	defer func() {
+		if r := recover(); r != nil {
+			engine, ds = nil, append(ds, broken(r)).Sort()
+		}
+	}()
+	sources := make(map[string][]byte, len(files))
+	for name, source := range files {
+		if strings.HasPrefix(name, "policy/") && strings.HasSuffix(name, ".rego") {
+			sources[name] = source
+		}
+	}
+	site, tests, ds := read(sources)
+	ds = append(ds, checkVendored(sources)...)
+
+	serving, err := builtin(site)
+	if err != nil {
+		return nil, append(ds, broken(err)).Sort()
+	}
+	maps.Copy(serving, site)
+	whole := !ds.HasErrors()
+	compiler, found := check(ctx, serving, whole)
+	ds = append(ds, found...)
+
+	if len(tests) > 0 {
+		all := maps.Clone(serving)
+		maps.Copy(all, tests)
+		_, found := check(ctx, all, whole)
+		ds = append(ds, found...)
+	}
+	if err := ctx.Err(); err != nil {
+		ds = append(ds, unfinished(err))
+	}
+	if ds = ds.Sort(); ds.HasErrors() {
+		return nil, ds
+	}
+	engine, err = newEngine(ctx, cat, compiler)
+	if err != nil {
+		return nil, append(ds, broken(err)).Sort()
+	}
+	return engine, ds
+}
+
+// read parses the site's modules and keeps those that are worth compiling. The
+// library's own modules are left out: the built-in ones serve.
+func read(sources map[string][]byte) (site, tests map[string]*ast.Module, ds schema.Diagnostics) {
+	site, tests = make(map[string]*ast.Module), make(map[string]*ast.Module)
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		if strings.HasPrefix(name, libraryDir) && !isTest(name) {
+			continue
+		}
+		m, found := readModule(name, sources[name])
+		ds = append(ds, found...)
+		switch {
+		case m == nil:
+		case isTest(name):
+			tests[name] = m
+		default:
+			site[name] = m
+		}
+	}
+	return site, tests, ds
+}
+
+// readModule parses and checks one file by itself. The module is nil if
+// compiling it would take forever or make the other files look wrong. A panic is
+// that file's error.
+func readModule(name string, source []byte) (m *ast.Module, ds schema.Diagnostics) {
+	defer func() {
+		if r := recover(); r != nil {
+			d := broken(r)
+			d.Pos.File = name
+			m, ds = nil, schema.Diagnostics{d}
+		}
+	}()
+	if len(source) > maxFileSize {
+		return nil, schema.Diagnostics{{
+			Severity: schema.Error,
+			Pos:      schema.Position{File: name},
+			Message:  fmt.Sprintf("the file has %d bytes, %d are allowed; split it", len(source), maxFileSize),
+		}}
+	}
+	m, err := parse(name, source)
+	if err != nil {
+		return nil, diagnose(err, name, nil)
+	}
+	ds = slices.Concat(checkNesting(m), checkSchemas(m))
+	foreign := isReserved(packageName(m)) && !isLibraryTest(name)
+	unusable := ds.HasErrors() || foreign
+	ds = append(ds, checkPackage(name, m)...)
+	if unusable {
+		return nil, ds
+	}
+	if !isTest(name) {
+		ds = append(ds, checkForms(m)...)
+	}
+	return m, ds
+}
+
+func parse(name string, source []byte) (*ast.Module, error) {
+	m, err := ast.ParseModuleWithOpts(name, string(source), ast.ParserOptions{
+		Capabilities:      capabilities(),
+		ProcessAnnotation: true, // without it the input schema is a comment
+		RegoVersion:       ast.RegoV1,
+	})
+	if err == nil && m == nil {
+		return nil, ast.NewError(ast.ParseErr, &ast.Location{File: name}, "empty module")
+	}
+	return m, err
+}
+
+// builtin gives the library and the shims that the site leaves room for.
+func builtin(site map[string]*ast.Module) (map[string]*ast.Module, error) {
+	modules, err := shims(site)
+	if err != nil {
+		return nil, err
+	}
+	for name, source := range Library() {
+		if modules[name], err = parse(name, source); err != nil {
+			return nil, err
+		}
+	}
+	return modules, nil
+}
