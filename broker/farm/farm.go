@@ -41,7 +41,7 @@ type Choice struct {
 // when the policy leaves none, and on any error of the policy.
 func (f *Farm) Place(ctx context.Context, cat *schema.Catalog, engine *policy.Engine, req policy.Request, profile *schema.Profile) (Choice, error) {
 	facts := make(map[string]policy.Facts, len(profile.Servers))
-	for id, n := range f.ledger.counts(profile.Servers) {
+	for id, n := range f.ledger.counts(profile.Servers, req.Account, profile.ID) {
 		facts[id] = policy.Facts{Inflight: n}
 	}
 	placement, err := engine.Place(ctx, req, profile.ID, facts)

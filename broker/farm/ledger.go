@@ -38,14 +38,23 @@ func newLedger(now func() time.Time) *ledger {
 	return &ledger{now: now, byAge: list.New(), byKey: map[placementKey]*list.Element{}, byServer: map[string]int{}}
 }
 
-// counts gives the live placements of each server that has any.
-func (l *ledger) counts(servers []string) map[string]int {
+// counts gives the live placements of each server that has any, without the one
+// that a new placement for the account and profile would replace.
+func (l *ledger) counts(servers []string, account, profile string) map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire()
+	replaced := ""
+	if e := l.byKey[placementKey{account, profile}]; e != nil {
+		replaced = e.Value.(*placement).server
+	}
 	out := make(map[string]int, len(servers))
 	for _, id := range servers {
-		if n := l.byServer[id]; n > 0 {
+		n := l.byServer[id]
+		if id == replaced {
+			n--
+		}
+		if n > 0 {
 			out[id] = n
 		}
 	}

@@ -17,7 +17,7 @@ func TestLedgerCountsWhatWasPlaced(t *testing.T) {
 
 	check := func(claim string, want map[string]int) {
 		t.Helper()
-		if diff := cmp.Diff(want, l.counts([]string{"ts01", "ts02", "ts03"})); diff != "" {
+		if diff := cmp.Diff(want, l.counts([]string{"ts01", "ts02", "ts03"}, "", "")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", claim, diff)
 		}
 	}
@@ -39,7 +39,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	for i := range maxPlacements + 10 {
 		l.record(fmt.Sprint(i), "p", "ts01")
 	}
-	if got := l.counts([]string{"ts01"})["ts01"]; got != maxPlacements || l.byAge.Len() != maxPlacements {
+	if got := l.counts([]string{"ts01"}, "", "")["ts01"]; got != maxPlacements || l.byAge.Len() != maxPlacements {
 		t.Errorf("got %d placements, want %d", got, maxPlacements)
 	}
 }
