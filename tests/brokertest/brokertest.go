@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ import (
 // Deadline is how long a test waits for something that should happen soon.
 const Deadline = 30 * time.Second
 
+// binaryDir is the directory of the binary, once there is one.
+var binaryDir atomic.Pointer[string]
+
 // build makes the binary once per test process.
 var build = sync.OnceValues(func() (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
@@ -38,6 +42,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	binaryDir.Store(&dir)
 	binary := filepath.Join(dir, "x2broker")
 	cmd := exec.Command("go", "build", "-o", binary, "./cmd/x2broker")
 	cmd.Dir = strings.TrimSpace(string(root))
@@ -61,8 +66,8 @@ func Binary(tb testing.TB) string {
 // Main runs the tests and removes the binary; call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	if binary, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(binary))
+	if dir := binaryDir.Load(); dir != nil {
+		os.RemoveAll(*dir)
 	}
 	os.Exit(code)
 }
