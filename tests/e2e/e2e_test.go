@@ -6,20 +6,29 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/x2broker/x2broker/tests/brokertest"
 	"github.com/x2broker/x2broker/tests/x2goclient"
 )
 
 func TestMain(m *testing.M) {
-	if missing := x2goclient.Missing(); len(missing) > 0 {
+	missing := x2goclient.Missing()
+	if _, err := exec.LookPath("git"); err != nil {
+		missing = append(missing, "git")
+	}
+	if len(missing) > 0 {
 		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
 		os.Exit(1)
 	}
@@ -87,8 +96,8 @@ func (f *farm) client(ctx context.Context, user string, args ...string) *x2gocli
 	return c
 }
 
-// session waits for the client to dial its server.
-func (f *farm) session(ctx context.Context) {
+// accept waits for the client to dial its server.
+func (f *farm) accept(ctx context.Context) net.Conn {
 	f.t.Helper()
 	deadline, _ := ctx.Deadline()
 	_ = f.listener.(*net.TCPListener).SetDeadline(deadline)
@@ -96,8 +105,15 @@ func (f *farm) session(ctx context.Context) {
 	if err != nil {
 		f.t.Fatalf("the client does not dial its server: %v", err)
 	}
-	defer conn.Close()
 	_ = conn.SetDeadline(deadline)
+	return conn
+}
+
+// session waits for the client to dial its server and to speak SSH.
+func (f *farm) session(ctx context.Context) {
+	f.t.Helper()
+	conn := f.accept(ctx)
+	defer conn.Close()
 	if _, err := conn.Write([]byte("SSH-2.0-test\r\n")); err != nil {
 		f.t.Fatal(err)
 	}
@@ -174,10 +190,10 @@ func TestAWrongPasswordReturnsToTheLoginForm(t *testing.T) {
 	if err := c.Login("wrong1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.WaitWindow(ctx, "Error"); err != nil { // "Login failed! Please try again."
+	if _, err := c.WaitLog(ctx, 1, `checkAccess - answer was: "Access denied`); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Dismiss(ctx, "Error"); err != nil {
+	if err := c.Dismiss(ctx, "Error"); err != nil { // "Login failed! Please try again."
 		t.Fatal(err)
 	}
 	// The same client, back at its form, gets in with the right one.
@@ -222,4 +238,46 @@ visible contains "office" if "students" in input.user.groups
 `})
 	f.broker.WaitLog(`msg="revision serves" .*revision=` + commit)
 	list("lab", "office")
+}
+
+// The session's server sees the broker's user and password, and the client
+// remembers that server's key in its own home only.
+func TestTheClientLogsInAtItsServer(t *testing.T) {
+	f := newFarm(t)
+	ctx := deadline(t)
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := ""
+	server := &ssh.ServerConfig{PasswordCallback: func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		login = c.User() + ":" + string(password)
+		return nil, nil
+	}}
+	server.AddHostKey(signer)
+
+	c := f.client(ctx, "alice", "--sessionid=office", "--add-to-known-hosts")
+	if err := c.Login("alice-pw"); err != nil {
+		t.Fatal(err)
+	}
+	conn := f.accept(ctx)
+	defer conn.Close()
+	if _, _, _, err := ssh.NewServerConn(conn, server); err != nil {
+		t.Fatal(err)
+	}
+	if want := "alice:alice-pw"; login != want {
+		t.Errorf("the client logs in as %s, want %s", login, want)
+	}
+	known, err := os.ReadFile(filepath.Join(c.Home(), ".ssh", "known_hosts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := knownhosts.Line([]string{f.listener.Addr().String()}, signer.PublicKey()) + "\n"
+	if diff := cmp.Diff(want, string(known)); diff != "" {
+		t.Errorf("known_hosts (-want +got):\n%s", diff)
+	}
 }

@@ -22,9 +22,6 @@ import (
 	"github.com/jezek/xgb/xproto"
 )
 
-// packages are the Debian packages that this package needs, by program.
-var packages = map[string]string{"x2goclient": "x2goclient", "Xvfb": "xvfb"}
-
 // poll is how often the client is looked at while something is awaited.
 const poll = 50 * time.Millisecond
 
@@ -35,35 +32,24 @@ const MainTitle = "X2Go Client"
 type Client struct {
 	display *display
 	cmd     *exec.Cmd
+	home    string        // path
 	log     string        // path
 	ended   chan struct{} // closed when the client has ended
 	window  xproto.Window
 }
 
-// Missing names the Debian packages that are not installed.
-func Missing() []string {
-	var out []string
-	for program, pkg := range packages {
-		if _, err := exec.LookPath(program); err != nil {
-			out = append(out, pkg)
-		}
-	}
-	return out
-}
-
 // Start runs the client with a home of its own below dir, and waits for its
 // main window. brokerURL should name the user, http://user@host/.
 func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client, error) {
-	d, err := startDisplay(context.WithoutCancel(ctx))
+	home, account, err := makeHome(dir)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{display: d, log: filepath.Join(dir, "client.log"), ended: make(chan struct{})}
-	home := filepath.Join(dir, "home")
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		d.close()
+	d, err := startDisplay(ctx)
+	if err != nil {
 		return nil, err
 	}
+	c := &Client{display: d, home: home, log: filepath.Join(dir, "client.log"), ended: make(chan struct{})}
 	log, err := os.Create(c.log)
 	if err != nil {
 		d.close()
@@ -71,10 +57,7 @@ func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client,
 	}
 	defer log.Close()
 	c.cmd = exec.Command("x2goclient", append([]string{"--debug", "--broker-url=" + brokerURL}, args...)...)
-	c.cmd.Env = []string{
-		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "XDG_RUNTIME_DIR=" + home,
-		"USER=" + os.Getenv("USER"), "LANG=C.UTF-8", "DISPLAY=" + d.name,
-	}
+	c.cmd.Env = append(account, "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "DISPLAY="+d.name)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.cmd.Start(); err != nil {
@@ -93,8 +76,9 @@ func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client,
 	return c, nil
 }
 
-// Close ends the client, the programs that it started, and its X server. It may
-// be called again.
+// Close ends the client, the programs that it started, and its X server. The
+// programs, nxproxy and an sshd for printing and shared folders, stay in its
+// process group. It may be called again.
 func (c *Client) Close() {
 	if !c.Running() && c.display.conn == nil {
 		return
@@ -103,6 +87,9 @@ func (c *Client) Close() {
 	<-c.ended
 	c.display.close()
 }
+
+// Home is the client's home directory.
+func (c *Client) Home() string { return c.home }
 
 // Running reports whether the client has not ended.
 func (c *Client) Running() bool {

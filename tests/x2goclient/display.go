@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
@@ -40,17 +42,22 @@ func startDisplay(ctx context.Context) (*display, error) {
 		return nil, err
 	}
 	defer r.Close()
-	d := &display{server: exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-screen", "0", screen, "-nolisten", "tcp", "-noreset")}
+	d := &display{server: exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", screen, "-nolisten", "tcp", "-noreset")}
 	d.server.ExtraFiles = []*os.File{w}
+	// When the tests are killed, so is the display, and with it the client.
+	d.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	err = d.server.Start()
 	w.Close()
 	if err != nil {
 		return nil, fmt.Errorf("start Xvfb: %w", err)
 	}
+	if end, ok := ctx.Deadline(); ok {
+		_ = r.SetReadDeadline(end) // pipes have deadlines
+	}
 	number, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
 		d.close()
-		return nil, fmt.Errorf("Xvfb gave no display: %w", err)
+		return nil, fmt.Errorf("no display from Xvfb: %w", err)
 	}
 	d.name = ":" + strings.TrimSpace(number)
 	if err := d.connect(); err != nil {
@@ -94,7 +101,10 @@ func (d *display) close() {
 		d.conn.Close()
 		d.conn = nil
 	}
-	_ = d.server.Process.Kill() // it may have ended
+	// On SIGTERM it removes its socket and its lock. It may have ended.
+	_ = d.server.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(5*time.Second, func() { _ = d.server.Process.Kill() })
+	defer kill.Stop()
 	_ = d.server.Wait()
 }
 
