@@ -135,6 +135,7 @@ func (s *Service) Login(ctx context.Context, req Request) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
+	d.log.InfoContext(ctx, "logged in")
 	return d.grant(), nil
 }
 

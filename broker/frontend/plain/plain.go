@@ -226,7 +226,7 @@ func (f *Frontend) fail(w http.ResponseWriter, r *http.Request, err error) {
 	)
 	switch {
 	case errors.As(err, &form):
-		f.log.InfoContext(r.Context(), "bad request", "address", frontend.Address(r.Context()).String(), "reason", form.Reason)
+		f.log.DebugContext(r.Context(), "bad request", "address", frontend.Address(r.Context()).String(), "reason", form.Reason)
 		http.Error(w, "x2broker: "+form.Reason, form.Status)
 	case errors.As(err, &denied):
 		text := "Access denied\n"
