@@ -56,7 +56,7 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	if ds = ds.Sort(); ds.HasErrors() {
 		return nil, ds
 	}
-	engine, err = newEngine(ctx, cat, compiler)
+	engine, err = newEngine(ctx, cat, compiler, site)
 	if err != nil {
 		return nil, append(ds, broken(err)).Sort()
 	}

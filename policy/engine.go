@@ -60,12 +60,13 @@ type Engine struct {
 	catalog  *schema.Catalog
 	places   []place
 	deadline time.Duration
+	defined  map[string][]schema.Position // where the site defines a rule of the broker's
 
 	login, visible, sees, place rego.PreparedEvalQuery
 }
 
 // newEngine prepares the queries once. The modules in c have been checked.
-func newEngine(ctx context.Context, cat *schema.Catalog, c *ast.Compiler) (*Engine, error) {
+func newEngine(ctx context.Context, cat *schema.Catalog, c *ast.Compiler, site map[string]*ast.Module) (*Engine, error) {
 	data, err := catalogData(cat)
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func newEngine(ctx context.Context, cat *schema.Catalog, c *ast.Compiler) (*Engi
 		inmem.OptRoundTripOnWrite(false),
 		inmem.OptReturnASTValuesOnRead(true),
 	)
-	e := &Engine{catalog: cat, places: newPlaces(cat.Networks), deadline: Deadline}
+	e := &Engine{catalog: cat, places: newPlaces(cat.Networks), deadline: Deadline, defined: defined(site)}
 	for _, q := range []struct {
 		text     string
 		prepared *rego.PreparedEvalQuery
@@ -164,3 +165,7 @@ func plain(err error) error {
 	}
 	return fmt.Errorf("%s: %s", position(e.Location), message)
 }
+
+// Defined gives the places where the site defines a rule of the broker's, like
+// "x2go.access.visible"; none where the library decides.
+func (e *Engine) Defined(rule string) []schema.Position { return e.defined[rule] }

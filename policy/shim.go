@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -37,8 +39,9 @@ func rules() []rule {
 // Loading a shim beside a site's own rule would unite the two.
 func shims(site map[string]*ast.Module) (map[string]*ast.Module, error) {
 	modules := make(map[string]*ast.Module)
+	own := defined(site)
 	for _, r := range rules() {
-		if definedIn(site, r) {
+		if len(own[r.String()]) > 0 {
 			continue
 		}
 		source, err := shimFS.ReadFile(r.shim())
@@ -54,18 +57,23 @@ func shims(site map[string]*ast.Module) (map[string]*ast.Module, error) {
 	return modules, nil
 }
 
-func definedIn(site map[string]*ast.Module, r rule) bool {
-	for _, m := range site {
-		if packageName(m) != r.pkg {
-			continue
-		}
-		for _, x := range m.Rules {
-			if ruleName(x) == r.name {
-				return true
+// defined gives the places where the site defines the rules of the broker's, by
+// the rule's name; rules that it leaves to the library are not there.
+func defined(site map[string]*ast.Module) map[string][]schema.Position {
+	out := make(map[string][]schema.Position)
+	for _, r := range rules() {
+		for _, name := range slices.Sorted(maps.Keys(site)) {
+			if packageName(site[name]) != r.pkg {
+				continue
+			}
+			for _, x := range site[name].Rules {
+				if ruleName(x) == r.name {
+					out[r.String()] = append(out[r.String()], position(x.Location))
+				}
 			}
 		}
 	}
-	return false
+	return out
 }
 
 // checkForms refuses a rule of the broker's that gives another kind of value

@@ -15,7 +15,7 @@ import (
 // the status.
 const logged = 20
 
-// RefusedError says that a revision does not compile.
+// RefusedError says that a revision does not compile, or that a case of it fails.
 type RefusedError struct {
 	Revision    source.Revision
 	Diagnostics schema.Diagnostics // all, sorted by file and line
@@ -95,6 +95,17 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case snap == nil:
+		k.refuse(rev, diags)
+		return nil
+	}
+	failures := RunCases(ctx, snap)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case len(failures) > 0:
+		for _, f := range failures {
+			diags = append(diags, f.Diagnostic())
+		}
 		k.refuse(rev, diags)
 	default:
 		// Kept first: a crash right after the first answer must not lose what

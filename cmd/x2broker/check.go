@@ -14,7 +14,7 @@ import (
 type checkCmd struct {
 	Site   string `default:"." placeholder:"DIR|URL" help:"Site to check: a directory, or file:// and the path of a Git repository. Default: the current directory."`
 	Ref    string `default:"main" help:"Branch of a Git repository."`
-	Format string `default:"text" enum:"text,json" help:"How to print: ${enum}."`
+	Format string `default:"text" enum:"text,json,github" help:"How to print: ${enum}."`
 }
 
 // Run checks a site.
@@ -32,15 +32,23 @@ func (c *checkCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	if c.Format == "json" {
+	switch c.Format {
+	case "json":
 		e := json.NewEncoder(io.out)
 		e.SetIndent("", "  ")
 		err = e.Encode(report)
-	} else {
+	case "github":
+		err = report.WriteGitHub(io.out)
+	default:
 		err = report.Write(io.out)
 	}
-	if err == nil && !report.OK {
+	switch {
+	case err != nil:
+		return err
+	case report.Diagnostics.HasErrors():
 		return &exitError{exitSite, errSaid}
+	case !report.OK:
+		return &exitError{exitCase, errSaid}
 	}
-	return err
+	return nil
 }

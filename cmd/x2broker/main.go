@@ -22,6 +22,7 @@ const (
 	exitFail  = 1 // failed at run time
 	exitUsage = 2 // the command line or broker.cue is wrong
 	exitSite  = 3 // the site does not compile
+	exitCase  = 4 // a case or test of the site fails
 )
 
 // An exitError is an error with an exit code of its own. An empty text prints

@@ -1,0 +1,42 @@
+# Run with `opa test policy/`. Plain opa does not see the CUE files, so that tests
+# bring a small site of their own; cases.cue tests the real one.
+package x2go.access_test
+
+import data.x2go.access
+
+_site := {
+	"params": {"labs": {"opens": 7, "closes": 20}},
+	"profiles": {
+		"office": {"access": {"groups": ["staff"]}},
+		"lab": {"labels": {"room": "lab"}, "access": {"groups": ["students"]}},
+	},
+}
+
+_student_at(weekday, hour) := {
+	"user": {"name": "sam", "groups": ["students"]},
+	"client": {"address": "10.1.2.3", "networks": ["campus"]},
+	"time": {"weekday": weekday, "hour": hour},
+}
+
+test_lab_opens_at_seven if {
+	not access.visible.lab with data.site as _site with input as _student_at("mon", 6)
+	access.visible.lab with data.site as _site with input as _student_at("mon", 7)
+}
+
+test_lab_closes_at_twenty if {
+	access.visible.lab with data.site as _site with input as _student_at("mon", 19)
+	not access.visible.lab with data.site as _site with input as _student_at("mon", 20)
+}
+
+test_lab_is_closed_on_saturday if {
+	not access.visible.lab with data.site as _site with input as _student_at("sat", 12)
+}
+
+test_lab_without_hours_is_closed if {
+	not access.visible.lab with data.site as object.remove(_site, ["params"])
+		with input as _student_at("mon", 12)
+}
+
+test_students_do_not_see_the_office if {
+	not access.visible.office with data.site as _site with input as _student_at("mon", 12)
+}
