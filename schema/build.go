@@ -41,12 +41,11 @@ func (s *site) readModule() {
 	}
 }
 
-// build makes CUE's instance for a directory of the site: the built-in bindings
-// and the files of the directory and all above it.
-func (s *site) build(in *instance) (*build.Instance, error) {
+// build makes CUE's instance of files of package site and the built-in bindings.
+func (s *site) build(dir string, files []*sourceFile) (*build.Instance, error) {
 	l := &loader{site: s}
 	l.ctx = build.NewContext(build.Loader(l.load))
-	inst := l.ctx.NewInstance(in.dir, nil)
+	inst := l.ctx.NewInstance(dir, nil)
 	binding, err := parser.ParseFile(bindingFile, bindingSource)
 	if err != nil {
 		return nil, err
@@ -54,31 +53,23 @@ func (s *site) build(in *instance) (*build.Instance, error) {
 	if err := inst.AddSyntax(binding); err != nil {
 		return nil, err
 	}
-	if err := s.addFiles(inst, in.dir, "site"); err != nil {
+	if err := addFiles(inst, files); err != nil {
 		return nil, err
 	}
 	return inst, inst.Complete()
 }
 
-// addFiles adds the files of one package in dir and the directories above it.
-func (s *site) addFiles(inst *build.Instance, dir, pkg string) error {
-	for d := dir; ; d = path.Dir(d) {
-		for _, f := range s.files[d] {
-			if f.pkg != pkg {
-				continue
-			}
-			tree, err := f.parse()
-			if err != nil {
-				return err
-			}
-			if err := inst.AddSyntax(tree); err != nil {
-				return err
-			}
+func addFiles(inst *build.Instance, files []*sourceFile) error {
+	for _, f := range files {
+		tree, err := f.parse()
+		if err != nil {
+			return err
 		}
-		if d == "." {
-			return nil
+		if err := inst.AddSyntax(tree); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // A loader resolves the imports of one instance.
@@ -129,7 +120,15 @@ func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
 	}
 	l.stack = append(l.stack, importPath)
 	defer func() { l.stack = l.stack[:len(l.stack)-1] }()
-	if err := l.site.addFiles(inst, dir, pkg); err != nil {
+	var files []*sourceFile
+	for _, d := range chain(dir) {
+		for _, f := range l.site.files[d] {
+			if f.pkg == pkg {
+				files = append(files, f)
+			}
+		}
+	}
+	if err := addFiles(inst, files); err != nil {
 		inst.ReportError(errors.Promote(err, ""))
 		return inst
 	}

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
@@ -16,7 +17,8 @@ type hosts struct {
 	profile *Profile
 	given   bool
 	hasIDs  bool
-	refused bool // CUE refused some id
+	refused bool // CUE refused some of it
+	clean   bool // the profile's own texts are all right, see clean
 	ids     []string
 	labels  map[string]string
 }
@@ -33,7 +35,10 @@ func (s *site) check(cat *Catalog) {
 		s.checkServer(cat.Servers[id])
 	}
 	for _, h := range s.hosts {
-		s.checkProfile(h.profile, cat)
+		if !h.clean {
+			s.checkProfile(h.profile)
+		}
+		s.checkAccess(h.profile, cat)
 		s.checkHosts(h, cat)
 	}
 	for _, name := range slices.Sorted(maps.Keys(cat.Cases)) {
@@ -42,7 +47,9 @@ func (s *site) check(cat *Catalog) {
 }
 
 func (s *site) checkSite(cat *Catalog) {
-	s.checkText(cat.Site.Name, "site", "name")
+	if why := badText(cat.Site.Name); why != "" {
+		s.errorAt([]string{"site", "name"}, "%s", why)
+	}
 	switch zone := cat.Site.Timezone; zone {
 	case "":
 		cat.Site.Timezone, cat.Site.Location = "UTC", time.UTC
@@ -95,75 +102,112 @@ func (s *site) prefix(where []string, cidr string) (netip.Prefix, bool) {
 }
 
 func (s *site) checkServer(srv *Server) {
-	where := []string{"servers", srv.ID}
-	s.checkID("server", where, srv.ID)
+	below := below("servers", srv.ID)
+	s.checkID("server", srv.ID, below)
 	if a, err := netip.ParseAddr(srv.Address); err == nil {
 		switch {
 		case a.Zone() != "":
-			s.errorAt(append(where, "address"), "%q has a zone, which means nothing at the client", srv.Address)
+			s.errorAt(below("address"), "%q has a zone, which means nothing at the client", srv.Address)
 		case a.Is6():
-			s.warnAt(append(where, "address"), "X2Go Client cannot dial a literal IPv6 address: give a name")
+			s.warnAt(below("address"), "X2Go Client cannot dial a literal IPv6 address: give a name")
 		}
 	} else if !addressPattern.MatchString(srv.Address) {
-		s.errorAt(append(where, "address"), "%q is no DNS name and no IP address (the port has a field of its own)", srv.Address)
+		s.errorAt(below("address"), "%q is no DNS name and no IP address (the port has a field of its own)", srv.Address)
 	}
-	s.checkText(srv.Hostname, append(where, "hostname")...)
+	if why := badText(srv.Hostname); why != "" {
+		s.errorAt(below("hostname"), "%s", why)
+	}
 }
 
-func (s *site) checkProfile(p *Profile, cat *Catalog) {
-	where := []string{"profiles", p.ID}
-	s.checkID("profile", where, p.ID)
+// clean reports whether checkProfile has nothing to say. It depends on the
+// profile alone, and is remembered with it.
+func clean(p *Profile) bool {
+	s := &site{index: newIndex(nil)}
+	s.checkProfile(p)
+	return len(s.diags) == 0
+}
+
+// checkProfile looks at what a profile says by itself. Paths are made only where
+// there is something to say.
+func (s *site) checkProfile(p *Profile) {
+	below := below("profiles", p.ID)
+	s.checkID("profile", p.ID, below)
 	if p.ID == "General" || p.ID == "embedded" {
-		s.errorAt(where, "X2Go Client never shows a profile with the id %q: choose another", p.ID)
+		s.errorAt(below(), "X2Go Client never shows a profile with the id %q: choose another", p.ID)
 	}
-	s.checkText(p.Name, append(where, "name")...)
-	s.checkText(p.Icon, append(where, "icon")...)
+	if why := badText(p.Name); why != "" {
+		s.errorAt(below("name"), "%s", why)
+	}
+	if why := badText(p.Icon); why != "" {
+		s.errorAt(below("icon"), "%s", why)
+	}
 	for _, set := range p.Settings {
 		switch v := set.Value.(type) {
 		case string:
-			s.checkText(v, append(where, "x2go", set.Key)...)
+			if why := badText(v); why != "" {
+				s.errorAt(below("x2go", set.Key), "%s", why)
+			}
 		case []string:
 			for i, e := range v {
-				s.checkText(e, append(where, "x2go", set.Key, itoa(i))...)
-				if strings.ContainsAny(e, ",") {
-					s.errorAt(append(where, "x2go", set.Key, itoa(i)), "%q has a comma, which separates entries at the client", e)
+				if why := badText(e); why != "" {
+					s.errorAt(below("x2go", set.Key, itoa(i)), "%s", why)
+				} else if strings.Contains(e, ",") {
+					s.errorAt(below("x2go", set.Key, itoa(i)), "%q has a comma, which separates entries at the client", e)
 				}
 			}
 		}
 	}
 	a := &p.Access
-	for _, l := range []struct {
-		field string
-		names []string
-	}{{"users", a.Users}, {"groups", a.Groups}, {"deny.users", a.Deny.Users}, {"deny.groups", a.Deny.Groups}} {
-		for i, n := range l.names {
-			path := append(append(slices.Clone(where), "access"), append(splitDots(l.field), itoa(i))...)
-			if n == "" || n != strings.TrimSpace(n) {
-				s.errorAt(path, "%q is no name of a user or group", n)
-			}
-			s.checkText(n, path...)
-		}
-	}
-	a.From = s.checkFrom(append(where, "access", "from"), a.From, cat)
-	a.Deny.From = s.checkFrom(append(where, "access", "deny", "from"), a.Deny.From, cat)
+	s.checkNames(a.Users, below, "users")
+	s.checkNames(a.Groups, below, "groups")
+	s.checkNames(a.Deny.Users, below, "deny", "users")
+	s.checkNames(a.Deny.Groups, below, "deny", "groups")
+}
+
+// checkAccess looks at what needs the whole site.
+func (s *site) checkAccess(p *Profile, cat *Catalog) {
+	below := below("profiles", p.ID)
+	a := &p.Access
+	s.checkFrom(a.From, cat, below, "from")
+	s.checkFrom(a.Deny.From, cat, below, "deny", "from")
 	if !a.Everyone && len(a.Users) == 0 && len(a.Groups) == 0 {
-		s.warnAt(append(where, "access"), "grants nobody: only a policy of the site's own can show this profile (a network alone grants nobody; everyone: true grants all)")
+		s.warnAt(below("access"), "grants nobody: only a policy of the site's own can show this profile (a network alone grants nobody; everyone: true grants all)")
 	}
 }
 
-// checkFrom resolves entries of from: each is the name of a network or a CIDR.
-func (s *site) checkFrom(where, entries []string, cat *Catalog) []string {
+// below makes paths to the fields of a thing.
+func below(kind, id string) func(...string) []string {
+	return func(fields ...string) []string { return append([]string{kind, id}, fields...) }
+}
+
+// checkNames looks at a list of users or groups below access.
+func (s *site) checkNames(names []string, below func(...string) []string, field ...string) {
+	for i, n := range names {
+		why := badText(n)
+		if n == "" || n != strings.TrimSpace(n) {
+			why = fmt.Sprintf("%q is no name of a user or group", n)
+		}
+		if why != "" {
+			s.errorAt(append(append(below("access"), field...), itoa(i)), "%s", why)
+		}
+	}
+}
+
+// checkFrom looks at a list of networks below access: each is the name of one or
+// a CIDR.
+func (s *site) checkFrom(entries []string, cat *Catalog, below func(...string) []string, field ...string) {
 	for i, e := range entries {
-		path := append(slices.Clone(where), itoa(i))
-		if networkPattern.MatchString(e) && !strings.Contains(e, "/") {
-			if _, ok := cat.Networks[e]; !ok {
-				s.errorAt(path, "no network is named %q%s", e, didYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
+		where := func() []string { return append(append(below("access"), field...), itoa(i)) }
+		if strings.Contains(e, "/") || !networkPattern.MatchString(e) {
+			if p, err := netip.ParsePrefix(e); err != nil || p.Masked() != p || p.Addr().Is4In6() {
+				s.prefix(where(), e)
 			}
 			continue
 		}
-		s.prefix(path, e)
+		if _, ok := cat.Networks[e]; !ok {
+			s.errorAt(where(), "no network is named %q%s", e, didYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
+		}
 	}
-	return entries
 }
 
 // checkHosts finds the servers of a profile.
@@ -189,17 +233,35 @@ func (s *site) checkHosts(h hosts, cat *Catalog) {
 			h.profile.Servers = append(h.profile.Servers, id)
 		}
 	} else {
-		for id, srv := range cat.Servers {
-			if hasLabels(srv.Labels, h.labels) {
-				h.profile.Servers = append(h.profile.Servers, id)
-			}
-		}
+		h.profile.Servers = s.labelled(h.labels, cat)
 		if len(h.profile.Servers) == 0 {
 			s.errorAt(append(where, "labels"), "no server has these labels, so that no server can start this profile")
 		}
 	}
-	slices.Sort(h.profile.Servers)
-	h.profile.Servers = slices.Compact(h.profile.Servers)
+	if h.hasIDs {
+		slices.Sort(h.profile.Servers)
+		h.profile.Servers = slices.Compact(h.profile.Servers)
+	}
+}
+
+// labelled gives the servers with these labels, sorted. Profiles have few
+// different sets of labels, and share what it gives.
+func (s *site) labelled(labels map[string]string, cat *Catalog) []string {
+	var key strings.Builder
+	for _, k := range sortedKeys(labels) {
+		fmt.Fprintf(&key, "%q=%q ", k, labels[k])
+	}
+	if ids, known := s.byLabels[key.String()]; known {
+		return ids
+	}
+	var ids []string
+	for _, id := range sortedKeys(cat.Servers) {
+		if hasLabels(cat.Servers[id].Labels, labels) {
+			ids = append(ids, id)
+		}
+	}
+	s.byLabels[key.String()] = ids
+	return ids
 }
 
 func hasLabels(have, want map[string]string) bool {
@@ -259,22 +321,24 @@ func (s *site) checkCase(c *Case, cat *Catalog) {
 	}
 }
 
-func (s *site) checkID(kind string, where []string, id string) {
+func (s *site) checkID(kind, id string, below func(...string) []string) {
 	if !idPattern.MatchString(id) || len(id) > MaxIDLength {
-		s.errorAt(where, "a %s id has only letters, digits, . _ - and at most %d of them", kind, MaxIDLength)
+		s.errorAt(below(), "a %s id has only letters, digits, . _ - and at most %d of them", kind, MaxIDLength)
 	}
 }
 
-// checkText refuses what would break the lines of the protocol.
-func (s *site) checkText(text string, where ...string) {
+// badText says why a text would break the lines of the protocol, "" if it would
+// not.
+func badText(text string) string {
 	switch {
 	case len(text) > MaxText:
-		s.errorAt(where, "is longer than %d bytes", MaxText)
+		return fmt.Sprintf("is longer than %d bytes", MaxText)
 	case !utf8.ValidString(text):
-		s.errorAt(where, "is not valid UTF-8")
+		return "is not valid UTF-8"
 	case strings.ContainsFunc(text, unicode.IsControl):
-		s.errorAt(where, "has a control character such as a line break, which no client can read")
+		return "has a control character such as a line break, which no client can read"
 	}
+	return ""
 }
 
 func (s *site) errorAt(where []string, format string, args ...any) {

@@ -3,111 +3,104 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
+	"iter"
 
 	"cuelang.org/go/cue"
 )
 
-// decode adds what the instance contributes to the catalog. It takes what is
-// good and leaves what is not: validation has reported that already.
-func (s *site) decode(in *instance, v cue.Value, cat *Catalog) {
-	in.ids = map[string]map[string]bool{"servers": {}, "profiles": {}}
-	root := in.parent == nil && in.dir == "."
-	if root {
-		s.decodeRoot(v, cat)
-	}
-	for _, kind := range []string{"servers", "profiles"} {
-		for id, value := range fields(v, kind) {
-			in.ids[kind][id] = true
-			if in.parent != nil && in.parent.ids[kind][id] {
-				s.checkInheritedLabel(kind, id, in)
-				continue
+// Paths, parsed once: a large site looks up hundreds of thousands.
+var (
+	pathProfiles = cue.ParsePath("profiles")
+	pathServers  = cue.ParsePath("servers")
+	pathNetworks = cue.ParsePath("networks")
+	pathParams   = cue.ParsePath("params")
+	pathCases    = cue.ParsePath("cases")
+	pathX2Go     = cue.ParsePath("x2go")
+	pathHosts    = cue.ParsePath("hosts")
+	pathAccess   = cue.ParsePath("access")
+	pathSelf     = cue.Path{}
+
+	pathName          = cue.ParsePath("name")
+	pathIcon          = cue.ParsePath("icon")
+	pathLabels        = cue.ParsePath("labels")
+	pathAutologin     = cue.ParsePath("autologin")
+	pathUseBrokerPass = cue.ParsePath("usebrokerpass")
+	pathIDs           = cue.ParsePath("ids")
+)
+
+// accessFields are the fields of access by their path below it.
+var accessFields = []struct {
+	name string
+	path cue.Path
+}{
+	{"everyone", cue.ParsePath("everyone")},
+	{"users", cue.ParsePath("users")},
+	{"groups", cue.ParsePath("groups")},
+	{"from", cue.ParsePath("from")},
+	{"deny.users", cue.ParsePath("deny.users")},
+	{"deny.groups", cue.ParsePath("deny.groups")},
+	{"deny.from", cue.ParsePath("deny.from")},
+}
+
+// decodeUnit reads what the unit's files make of v. It takes what is good and
+// leaves what is not: validation reports that.
+func decodeUnit(u *unit, v cue.Value) *outcome {
+	o := &outcome{profiles: map[string]*draft{}}
+	profiles := v.LookupPath(pathProfiles)
+	if len(u.leaves) > 0 {
+		for _, f := range u.leaves {
+			for _, l := range f.ids {
+				value := profiles.LookupPath(cue.MakePath(cue.Str(l.id)))
+				if o.profiles[l.id] == nil && value.Exists() {
+					o.profiles[l.id] = decodeProfile(value, l.id, u.leaves)
+				}
 			}
-			if !s.claim(kind, id, in) {
-				continue
-			}
-			if kind == "servers" {
-				cat.Servers[id] = s.decodeServer(id, value)
-			} else {
-				cat.Profiles[id] = s.decodeProfile(id, value)
-			}
 		}
+		return o
 	}
-	for name := range fields(v, "") {
-		if !slices.Contains(topLevel, name) && s.index.ids[name] == nil {
-			s.errorf(Position{File: in.dir}, name, "unknown top-level field, made by a comprehension or an embedding%s", didYouMean(name, topLevel))
-		}
+	o.servers = map[string]*Server{}
+	for id, value := range fields(v, pathServers) {
+		o.servers[id] = decodeServer(id, value)
 	}
+	for id, value := range fields(profiles, pathSelf) {
+		o.profiles[id] = decodeProfile(value, id, u.library)
+	}
+	for name := range fields(v, pathSelf) {
+		o.top = append(o.top, name)
+	}
+	if u.in.dir == "." {
+		o.root = decodeRoot(v)
+	}
+	return o
 }
 
-// claim notes that the instance contributes the id. It reports false, with an
-// error, if another directory does so too.
-func (s *site) claim(kind, id string, in *instance) bool {
-	for _, other := range s.instances {
-		if other == in || other.ids == nil || !other.ids[kind][id] {
-			continue
-		}
-		s.errorTwice(kind, id, s.labelIn(kind, id, in.dir), s.labelIn(kind, id, other.dir))
-		return false
+func decodeRoot(v cue.Value) *rootValues {
+	r := &rootValues{
+		site:     Site{Name: text(v, "site.name", ""), Timezone: text(v, "site.timezone", "")},
+		networks: map[string][]string{},
+		params:   map[string]any{},
+		cases:    map[string]*Case{},
+		texts:    map[string][2]string{},
 	}
-	return true
-}
-
-// checkInheritedLabel refuses a literal label for an id that a directory above
-// contributes: whoever writes it most likely means a profile of his own.
-func (s *site) checkInheritedLabel(kind, id string, in *instance) {
-	for _, site := range s.index.ids[kind][id] {
-		if site.dir == in.dir {
-			owner := in.parent
-			for owner.parent != nil && owner.parent.ids[kind][id] {
-				owner = owner.parent
-			}
-			s.errorTwice(kind, id, site.pos, s.labelIn(kind, id, owner.dir))
-		}
+	for name, value := range fields(v, pathNetworks) {
+		r.networks[name] = stringList(value, pathSelf)
 	}
-}
-
-func (s *site) errorTwice(kind, id string, here, there Position) {
-	s.diags = append(s.diags, Diagnostic{
-		Severity: Error, Pos: here, Path: joinPath([]string{kind, id}), Related: []Position{there},
-		Message: "another directory has this id already: choose a different one (folder defaults are written as a pattern, [string]:)",
-	})
-}
-
-// labelIn is where a file of dir writes the id, or dir itself.
-func (s *site) labelIn(kind, id, dir string) Position {
-	for _, site := range s.index.ids[kind][id] {
-		if site.dir == dir {
-			return site.pos
-		}
-	}
-	return Position{File: dir}
-}
-
-func (s *site) decodeRoot(v cue.Value, cat *Catalog) {
-	cat.Site.Name = text(v, "site.name", "")
-	cat.Site.Timezone = text(v, "site.timezone", "")
-	for name, value := range fields(v, "networks") {
-		cat.Networks[name] = Network{
-			Prefixes: s.prefixes([]string{"networks", name}, list(value, "")),
-			Pos:      s.index.at("networks", name),
-		}
-	}
-	if data, err := v.LookupPath(cue.ParsePath("params")).MarshalJSON(); err == nil {
+	if data, err := v.LookupPath(pathParams).MarshalJSON(); err == nil {
 		d := json.NewDecoder(bytes.NewReader(data))
 		d.UseNumber()
-		_ = d.Decode(&cat.Params) // CUE wrote it: a struct, or nothing
+		var params map[string]any
+		if err := d.Decode(&params); err == nil && params != nil {
+			r.params = params
+		}
 	}
-	if cat.Params == nil {
-		cat.Params = map[string]any{}
+	for name, value := range fields(v, pathCases) {
+		r.cases[name] = decodeCase(name, value)
+		r.texts[name] = [2]string{text(value, "address", ""), text(value, "time", "")}
 	}
-	for name, value := range fields(v, "cases") {
-		cat.Cases[name] = s.decodeCase(name, value)
-	}
+	return r
 }
 
-func (s *site) decodeServer(id string, v cue.Value) *Server {
+func decodeServer(id string, v cue.Value) *Server {
 	return &Server{
 		ID:       id,
 		Address:  text(v, "address", id),
@@ -117,95 +110,101 @@ func (s *site) decodeServer(id string, v cue.Value) *Server {
 		Weight:   integer(v, "weight", 100),
 		Sessions: integer(v, "capacity.sessions", 0),
 		State:    State(text(v, "state", string(Active))),
-		HostKeys: list(v, "hostKeys"),
-		Pos:      s.index.at("servers", id),
+		HostKeys: stringList(v, cue.ParsePath("hostKeys")),
 	}
 }
 
-func (s *site) decodeProfile(id string, v cue.Value) *Profile {
-	p := &Profile{
-		ID:            id,
-		Name:          text(v, "name", ""),
-		Labels:        labels(v, "labels"),
-		Autologin:     boolean(v, "autologin", false),
-		UseBrokerPass: boolean(v, "usebrokerpass", false),
-		Icon:          text(v, "icon", ""),
-		Pos:           s.index.at("profiles", id),
-		Access: Access{
-			Everyone: boolean(v, "access.everyone", false),
-			Users:    list(v, "access.users"),
-			Groups:   list(v, "access.groups"),
-			From:     list(v, "access.from"),
-			Deny: Deny{
-				Users:  list(v, "access.deny.users"),
-				Groups: list(v, "access.deny.groups"),
-				From:   list(v, "access.deny.from"),
-			},
-			Pos: map[string]Position{},
-		},
+// decodeProfile reads a profile that some of the files write.
+func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
+	d := &draft{profile: Profile{ID: id, Labels: map[string]string{}}}
+	p := &d.profile
+	p.Name = stringAt(v, pathName)
+	p.Icon = stringAt(v, pathIcon)
+	p.Labels = labels(v.LookupPath(pathLabels), "")
+	p.Autologin = boolean(v.LookupPath(pathAutologin), false)
+	p.UseBrokerPass = boolean(v.LookupPath(pathUseBrokerPass), false)
+	if hosts := v.LookupPath(pathHosts); hosts.Exists() {
+		d.hosts = decodeHosts(hosts)
+	}
+	if access := v.LookupPath(pathAccess); access.Exists() {
+		decodeAccess(p, access)
 	}
 	given := map[string]any{}
-	for _, r := range settingRules {
-		value := v.LookupPath(cue.MakePath(cue.Str("x2go"), cue.Str(r.key)))
-		if !value.Exists() {
-			continue
-		}
-		switch r.def.(type) {
-		case string:
-			given[r.key] = text(value, "", r.def.(string))
-		case int:
-			given[r.key] = integer(value, "", r.def.(int))
-		case bool:
-			given[r.key] = boolean(value, "", r.def.(bool))
-		case []string:
-			given[r.key] = list(value, "")
+	if x2go := v.LookupPath(pathX2Go); x2go.Exists() {
+		// Looking up each key is cheaper than Fields, which sorts.
+		for _, r := range settingRules {
+			if value := x2go.LookupPath(r.path); value.Exists() {
+				given[r.key] = setting(value, r.def)
+			}
 		}
 	}
 	p.Settings = settings(given)
-	for _, field := range []string{"everyone", "users", "groups", "from", "deny.users", "deny.groups", "deny.from"} {
-		value := v.LookupPath(cue.ParsePath("access." + field))
-		if !value.Exists() {
-			continue
-		}
-		pos := position(value.Pos())
-		if !pos.IsValid() {
-			pos = s.index.at(append([]string{"profiles", id, "access"}, splitDots(field)...)...)
-		}
-		p.Access.Pos[field] = pos
-	}
-	s.hosts = append(s.hosts, hosts{
-		profile: p,
-		given:   v.LookupPath(cue.ParsePath("hosts")).Exists(),
-		ids:     list(v, "hosts.ids"),
-		labels:  labels(v, "hosts.labels"),
-		hasIDs:  v.LookupPath(cue.ParsePath("hosts.ids")).Exists(),
-		refused: v.LookupPath(cue.ParsePath("hosts")).Validate() != nil,
-	})
-	return p
+	p.Access.Pos = accessPositions(files, id)
+	d.hosts.clean = clean(p)
+	return d
 }
 
-func (s *site) decodeCase(name string, v cue.Value) *Case {
+// accessPositions is where the files write a profile's access. What a folder
+// default adds has no place of the profile's own.
+func accessPositions(files []*sourceFile, id string) map[string]Position {
+	out := map[string]Position{}
+	for _, f := range files {
+		for _, a := range f.access {
+			if _, known := out[a.field]; a.id == id && !known {
+				out[a.field] = a.pos
+			}
+		}
+	}
+	return out
+}
+
+func decodeHosts(v cue.Value) hosts {
+	ids := v.LookupPath(pathIDs)
+	return hosts{
+		given:   true,
+		hasIDs:  ids.Exists(),
+		ids:     stringList(ids, pathSelf),
+		labels:  labels(v.LookupPath(pathLabels), ""),
+		refused: v.Validate() != nil,
+	}
+}
+
+func decodeAccess(p *Profile, v cue.Value) {
+	a := &p.Access
+	lists := map[string]*[]string{
+		"users": &a.Users, "groups": &a.Groups, "from": &a.From,
+		"deny.users": &a.Deny.Users, "deny.groups": &a.Deny.Groups, "deny.from": &a.Deny.From,
+	}
+	for _, f := range accessFields {
+		value := v.LookupPath(f.path)
+		if list := lists[f.name]; list != nil {
+			*list = stringList(value, pathSelf)
+		} else {
+			a.Everyone = boolean(value, false)
+		}
+	}
+}
+
+func decodeCase(name string, v cue.Value) *Case {
 	c := &Case{
 		Name:   name,
 		User:   text(v, "user.name", ""),
-		Groups: list(v, "user.groups"),
-		Sees:   list(v, "sees"),
-		Hides:  list(v, "hides"),
+		Groups: stringList(v, cue.ParsePath("user.groups")),
+		Sees:   stringList(v, cue.ParsePath("sees")),
+		Hides:  stringList(v, cue.ParsePath("hides")),
 		Select: map[string]Selection{},
-		Pos:    s.index.at("cases", name),
 	}
-	if v.LookupPath(cue.ParsePath("exactly")).Exists() {
-		c.Exactly = append([]string{}, list(v, "exactly")...)
+	if exactly := v.LookupPath(cue.ParsePath("exactly")); exactly.Exists() {
+		c.Exactly = append([]string{}, stringList(exactly, pathSelf)...)
 	}
-	for id, sel := range fields(v, "select") {
-		out := Selection{Facts: map[string]CaseFacts{}, Wins: text(sel, "wins", ""), WinsOneOf: list(sel, "winsOneOf")}
-		for server, f := range fields(sel, "facts") {
+	for id, sel := range fields(v, cue.ParsePath("select")) {
+		out := Selection{Facts: map[string]CaseFacts{}, Wins: text(sel, "wins", ""), WinsOneOf: stringList(sel, cue.ParsePath("winsOneOf"))}
+		for server, f := range fields(sel, cue.ParsePath("facts")) {
 			load, _ := f.LookupPath(cue.ParsePath("load1")).Float64()
 			out.Facts[server] = CaseFacts{Sessions: integer(f, "sessions", 0), Inflight: integer(f, "inflight", 0), Load1: load}
 		}
 		c.Select[id] = out
 	}
-	s.caseTexts[name] = [2]string{text(v, "address", ""), text(v, "time", "")}
 	return c
 }
 
@@ -217,6 +216,11 @@ func at(v cue.Value, p string) cue.Value {
 		return v
 	}
 	return v.LookupPath(cue.ParsePath(p))
+}
+
+func stringAt(v cue.Value, p cue.Path) string {
+	s, _ := v.LookupPath(p).String()
+	return s
 }
 
 func text(v cue.Value, p, def string) string {
@@ -233,15 +237,29 @@ func integer(v cue.Value, p string, def int) int {
 	return def
 }
 
-func boolean(v cue.Value, p string, def bool) bool {
-	if b, err := at(v, p).Bool(); err == nil {
+func boolean(v cue.Value, def bool) bool {
+	if b, err := v.Bool(); err == nil {
 		return b
 	}
 	return def
 }
 
-func list(v cue.Value, p string) []string {
-	it, err := at(v, p).List()
+// setting reads a value of the type of def.
+func setting(v cue.Value, def any) any {
+	switch def := def.(type) {
+	case string:
+		return text(v, "", def)
+	case int:
+		return integer(v, "", def)
+	case bool:
+		return boolean(v, def)
+	}
+	return stringList(v, pathSelf)
+}
+
+// stringList reads a list of strings.
+func stringList(v cue.Value, p cue.Path) []string {
+	it, err := v.LookupPath(p).List()
 	if err != nil {
 		return nil
 	}
@@ -256,7 +274,7 @@ func list(v cue.Value, p string) []string {
 
 func labels(v cue.Value, p string) map[string]string {
 	out := map[string]string{}
-	for k, value := range fields(v, p) {
+	for k, value := range fields(at(v, p), pathSelf) {
 		if s, err := value.String(); err == nil {
 			out[k] = s
 		}
@@ -264,17 +282,15 @@ func labels(v cue.Value, p string) map[string]string {
 	return out
 }
 
-// fields iterates over the regular fields in the order of their labels.
-func fields(v cue.Value, p string) func(yield func(string, cue.Value) bool) {
-	m := map[string]cue.Value{}
-	if it, err := at(v, p).Fields(); err == nil {
-		for it.Next() {
-			m[it.Selector().Unquoted()] = it.Value()
-		}
-	}
+// fields iterates over the regular fields.
+func fields(v cue.Value, p cue.Path) iter.Seq2[string, cue.Value] {
 	return func(yield func(string, cue.Value) bool) {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if !yield(k, m[k]) {
+		it, err := v.LookupPath(p).Fields()
+		if err != nil {
+			return
+		}
+		for it.Next() {
+			if !yield(it.Selector().Unquoted(), it.Value()) {
 				return
 			}
 		}

@@ -63,7 +63,8 @@ func (s *site) checkFields() {
 	for _, d := range s.fromCUE {
 		reported[d.Path] = true
 	}
-	for p, f := range s.index.fields {
+	for _, p := range sortedKeys(s.index.fields) {
+		f := s.index.fields[p]
 		known := fieldsNear(f.path)
 		label := f.path[len(f.path)-1]
 		if len(f.path) < 3 || len(known) == 0 || slices.Contains(known, label) || reported[p] {

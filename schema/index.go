@@ -1,19 +1,25 @@
 package schema
 
 import (
-	"path"
-	"strings"
-
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/token"
 )
 
-// An index remembers where the site's files write each path as literal labels.
-// CUE's own positions are often empty or point into the schema.
+// An index finds where the site's files write things. CUE's own positions are
+// often empty or point into the schema. Ids are known at once; what is below
+// them is looked up in the files when there is something to say about it.
 type index struct {
-	fields map[string]writtenField        // by path: where a field or element is written first
-	ids    map[string]map[string][]idSite // "profiles" -> id -> where it is a label
+	ids    map[label][]idSite       // by field and id, without position
+	tops   map[string][]*sourceFile // files of package site that have a top-level field
+	walked map[*sourceFile]bool
+	fields map[string]writtenField // by path
+}
+
+// An idSite is a file that writes an id as a label.
+type idSite struct {
+	file *sourceFile
+	pos  Position
 }
 
 // A writtenField is a path that a file writes as literal labels.
@@ -22,71 +28,46 @@ type writtenField struct {
 	pos  Position
 }
 
-// An idSite is a place where a file writes an id as a label.
-type idSite struct {
-	dir string
-	pos Position
-}
-
-func newIndex() *index {
-	return &index{fields: map[string]writtenField{}, ids: map[string]map[string][]idSite{}}
-}
-
-// add walks one top-level field.
-func (x *index) add(label string, f *sourceFile, field *ast.Field) {
-	if x.ids[label] == nil {
-		x.ids[label] = map[string][]idSite{}
+func newIndex(files map[string][]*sourceFile) index {
+	x := index{
+		ids: map[label][]idSite{}, tops: map[string][]*sourceFile{},
+		walked: map[*sourceFile]bool{}, fields: map[string]writtenField{},
 	}
-	x.note([]string{label}, field.Label.Pos())
-	x.walk([]string{label}, field.Value, f)
-}
-
-func (x *index) note(p []string, pos token.Pos) {
-	key := joinPath(p)
-	if _, ok := x.fields[key]; !ok && pos.IsValid() {
-		x.fields[key] = writtenField{path: p, pos: position(pos)}
-	}
-}
-
-func (x *index) walk(prefix []string, e ast.Expr, f *sourceFile) {
-	switch e := e.(type) {
-	case *ast.StructLit:
-		for _, d := range e.Elts {
-			switch d := d.(type) {
-			case *ast.Field:
-				label, ok := fieldName(d)
-				if !ok {
-					continue
-				}
-				p := append(prefix[:len(prefix):len(prefix)], label)
-				x.note(p, d.Label.Pos())
-				if len(p) == 2 {
-					x.ids[p[0]][label] = append(x.ids[p[0]][label], idSite{dir: path.Dir(f.name), pos: position(d.Label.Pos())})
-				}
-				x.walk(p, d.Value, f)
-			case *ast.EmbedDecl:
-				x.walk(prefix, d.Expr, f)
+	for _, dir := range sortedKeys(files) {
+		for _, f := range files[dir] {
+			if f.pkg != "site" {
+				continue
+			}
+			for _, l := range f.labels {
+				x.tops[l.field] = append(x.tops[l.field], f)
+			}
+			for _, l := range f.ids {
+				key := label{field: l.field, id: l.id}
+				x.ids[key] = append(x.ids[key], idSite{f, l.pos})
 			}
 		}
-	case *ast.ListLit:
-		for i, elt := range e.Elts {
-			p := append(prefix[:len(prefix):len(prefix)], itoa(i))
-			x.note(p, elt.Pos())
-			x.walk(p, elt, f)
-		}
-	case *ast.ParenExpr:
-		x.walk(prefix, e.X, f)
-	case *ast.BinaryExpr:
-		if e.Op == token.AND {
-			x.walk(prefix, e.X, f)
-			x.walk(prefix, e.Y, f)
-		}
 	}
+	return x
 }
+
+// id gives the files that write an id, in file order.
+func (x *index) id(field, id string) []idSite { return x.ids[label{field: field, id: id}] }
 
 // find gives the position of the path or of its nearest ancestor that a file
 // writes.
 func (x *index) find(p []string) (Position, bool) {
+	if len(p) == 0 {
+		return Position{}, false
+	}
+	if len(p) >= 2 && len(x.id(p[0], p[1])) > 0 {
+		for _, s := range x.id(p[0], p[1]) {
+			x.walk(s.file)
+		}
+	} else {
+		for _, f := range x.tops[p[0]] {
+			x.walk(f)
+		}
+	}
 	for n := len(p); n > 0; n-- {
 		if f, ok := x.fields[joinPath(p[:n])]; ok {
 			return f.pos, n == len(p)
@@ -101,43 +82,81 @@ func (x *index) at(p ...string) Position {
 	return pos
 }
 
-// fieldName is the label of a field if it is written out: an identifier or a
-// plain string.
-func fieldName(f *ast.Field) (string, bool) {
-	switch l := f.Label.(type) {
-	case *ast.Ident:
-		return l.Name, true
-	case *ast.BasicLit:
-		if l.Kind != token.STRING {
-			return "", false
-		}
-		s, err := literal.Unquote(l.Value)
-		return s, err == nil
+// walk notes all that a file writes.
+func (x *index) walk(f *sourceFile) {
+	if x.walked[f] {
+		return
 	}
-	return "", false
+	x.walked[f] = true
+	tree, err := f.parse()
+	if err != nil {
+		return // reported when it was read
+	}
+	for _, d := range tree.Decls {
+		field, is := d.(*ast.Field)
+		if !is {
+			continue
+		}
+		if name, ok := fieldName(field); ok {
+			x.note([]string{name}, field.Label.Pos())
+			x.expression([]string{name}, field.Value)
+		}
+	}
 }
 
-// position translates a position of CUE; places in the built-in schema, which
-// no admin can open, become the zero Position.
-func position(p token.Pos) Position {
-	if !p.IsValid() || p.Filename() == "" || strings.HasPrefix(p.Filename(), "<") {
-		return Position{}
+func (x *index) note(p []string, pos token.Pos) {
+	key := joinPath(p)
+	if _, ok := x.fields[key]; !ok && pos.IsValid() {
+		x.fields[key] = writtenField{path: p, pos: position(pos)}
 	}
-	return Position{File: p.Filename(), Line: p.Line(), Column: p.Column()}
+}
+
+func (x *index) expression(prefix []string, e ast.Expr) {
+	below := func(l string) []string { return append(prefix[:len(prefix):len(prefix)], l) }
+	switch e := e.(type) {
+	case *ast.StructLit:
+		for _, d := range e.Elts {
+			switch d := d.(type) {
+			case *ast.Field:
+				if l, ok := fieldName(d); ok {
+					x.note(below(l), d.Label.Pos())
+					x.expression(below(l), d.Value)
+				}
+			case *ast.EmbedDecl:
+				x.expression(prefix, d.Expr)
+			}
+		}
+	case *ast.ListLit:
+		for i, element := range e.Elts {
+			x.note(below(itoa(i)), element.Pos())
+			x.expression(below(itoa(i)), element)
+		}
+	case *ast.ParenExpr:
+		x.expression(prefix, e.X)
+	case *ast.BinaryExpr:
+		if e.Op == token.AND {
+			x.expression(prefix, e.X)
+			x.expression(prefix, e.Y)
+		}
+	}
 }
 
 // joinPath writes a path as CUE does: quoted where a part is no identifier.
 func joinPath(parts []string) string {
-	var b strings.Builder
+	n := len(parts)
+	for _, p := range parts {
+		n += len(p)
+	}
+	b := make([]byte, 0, n)
 	for i, p := range parts {
 		if i > 0 {
-			b.WriteByte('.')
+			b = append(b, '.')
 		}
 		if ast.IsValidIdent(p) || isNumber(p) {
-			b.WriteString(p)
+			b = append(b, p...)
 		} else {
-			b.WriteString(literal.String.Quote(p))
+			b = append(b, literal.String.Quote(p)...)
 		}
 	}
-	return b.String()
+	return string(b)
 }

@@ -1,6 +1,10 @@
 package schema
 
-import "strings"
+import (
+	"strings"
+
+	"cuelang.org/go/cue"
+)
 
 // A settingRule is a client key that a site may set below x2go, with the value
 // that is sent when it does not. Optional ones are then left out.
@@ -8,11 +12,12 @@ type settingRule struct {
 	key      string
 	def      any // string, int, bool or []string: also the key's type
 	optional bool
+	path     cue.Path // of the key
 }
 
 // settingRules are in the order in which the reference broker sends them;
 // clients do not depend on it. setdpi is a number on the wire.
-var settingRules = []settingRule{
+var settingRules = withPaths([]settingRule{
 	{key: "command", def: "TERMINAL"},
 	{key: "kdrive", def: false},
 	{key: "defsndport", def: true},
@@ -77,6 +82,13 @@ var settingRules = []settingRule{
 	{key: "shadowuser", def: "", optional: true},
 	{key: "shadowdisplay", def: "", optional: true},
 	{key: "shadowfullaccess", def: false, optional: true},
+})
+
+func withPaths(rules []settingRule) []settingRule {
+	for i := range rules {
+		rules[i].path = cue.MakePath(cue.Str(rules[i].key))
+	}
+	return rules
 }
 
 // brokerKeys are client keys that a site cannot set below x2go: the broker

@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if profiles := os.Getenv(compileMemory); profiles != "" {
+		if err := printPeakMemory(profiles); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	brokertest.Main(m)
 }
 

@@ -1,0 +1,276 @@
+package schema
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"path"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/literal"
+	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
+)
+
+// A sourceFile is a CUE file of the site and what its syntax alone tells. It
+// depends on the name and the content of the file only, and is never changed.
+type sourceFile struct {
+	name string
+	dir  string
+	data []byte
+	hash [sha256.Size]byte // of name and data
+
+	unread  string // why it cannot be read
+	err     error  // it does not parse
+	pkg     string
+	refused []attribute // attributes that a site may not have
+	imports []string
+	labels  []label // top-level regular fields
+	ids     []label // second level of the fields that hold things by id
+	access  []label // fields of access, as "deny.users", by profile
+
+	// leaf: nothing but profiles under literal ids, none of which looks at the
+	// others. Leaves can be evaluated in any company.
+	leaf bool
+	// computes: it may make profiles whose ids are not written anywhere, or looks
+	// at all profiles. All files that see it must be evaluated together.
+	computes bool
+	// usesCases: something refers to the cases.
+	usesCases bool
+	// casesOnly: nothing but cases, which nothing else can refer to.
+	casesOnly bool
+}
+
+// A label is a field written with a literal name.
+type label struct {
+	field string // top-level field
+	id    string // below it; "" for the field itself
+	pos   Position
+}
+
+type attribute struct {
+	name string
+	pos  Position
+}
+
+// parse gives a fresh syntax tree: resolving identifiers changes it, so that
+// two instances must not share one.
+func (f *sourceFile) parse() (*ast.File, error) {
+	return parser.ParseFile(f.name, f.data)
+}
+
+// classify parses a file and looks at it.
+func classify(name string, data []byte) *sourceFile {
+	f := &sourceFile{name: name, dir: path.Dir(name), data: data}
+	h := sha256.New()
+	h.Write([]byte(name))
+	h.Write([]byte{0})
+	h.Write(data)
+	h.Sum(f.hash[:0])
+	tree, err := f.parse()
+	if err != nil {
+		f.err = err
+		return f
+	}
+	f.pkg = tree.PackageName()
+	for spec := range tree.ImportSpecs() {
+		f.imports = append(f.imports, importPath(spec))
+	}
+	c := classifier{file: f, self: bytes.Contains(data, []byte("self"))}
+	// Most files have a single word "profiles", which is the label.
+	c.reads = bytes.Count(data, []byte("profiles")) > 1
+	if bytes.IndexByte(data, '@') >= 0 {
+		ast.Walk(tree, c.attributes, nil)
+	}
+	c.declarations(tree)
+	f.usesCases = bytes.Contains(data, []byte("cases")) && mentions(tree, "cases") || c.self && mentions(tree, "self")
+	return f
+}
+
+// A classifier walks one file.
+type classifier struct {
+	file        *sourceFile
+	self, reads bool // it is worth looking for "self" and for uses of "profiles"
+}
+
+// looksAtProfiles reports whether n can see profiles other than by a label.
+func (c *classifier) looksAtProfiles(n ast.Node) bool {
+	return c.reads && mentions(n, "profiles") || c.self && mentions(n, "self")
+}
+
+func (c *classifier) attributes(n ast.Node) bool {
+	a, is := n.(*ast.Attribute)
+	if !is {
+		return true
+	}
+	switch key, _ := a.Split(); key {
+	case "if", "ignore", "extern", "embed":
+		c.file.refused = append(c.file.refused, attribute{key, position(a.Pos())})
+	}
+	return true
+}
+
+// declarations looks at the top level.
+func (c *classifier) declarations(tree *ast.File) {
+	f := c.file
+	f.leaf, f.casesOnly = true, true
+	for _, d := range tree.Decls {
+		switch d := d.(type) {
+		case *ast.Package, *ast.ImportDecl, *ast.CommentGroup:
+		case *ast.Field:
+			c.field(d)
+		case *ast.LetClause:
+			f.leaf, f.casesOnly = false, false
+			f.computes = f.computes || c.looksAtProfiles(d)
+		default: // a comprehension or an embedding can make anything
+			f.leaf, f.casesOnly, f.computes = false, false, true
+		}
+	}
+	f.leaf = f.leaf && len(f.ids) > 0
+	f.casesOnly = f.casesOnly && len(f.labels) > 0
+}
+
+func (c *classifier) field(d *ast.Field) {
+	f := c.file
+	name, literal := fieldName(d)
+	if literal && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "#") {
+		f.labels = append(f.labels, label{field: name, pos: position(d.Label.Pos())})
+	}
+	if !literal {
+		// A dynamic label, or a pattern over the top level.
+		f.leaf, f.casesOnly, f.computes = false, false, true
+		return
+	}
+	if name != "cases" {
+		f.casesOnly = false
+	}
+	if name != "profiles" {
+		f.leaf = false
+	}
+	f.computes = f.computes || d.Alias != nil || c.looksAtProfiles(d.Value)
+	s, isStruct := d.Value.(*ast.StructLit)
+	if !isStruct {
+		// cases: x & {...} and the like: still a value of that field alone.
+		f.leaf = false
+		f.computes = f.computes || name == "profiles"
+		return
+	}
+	for _, e := range s.Elts {
+		field, is := e.(*ast.Field)
+		if !is {
+			if _, comment := e.(*ast.CommentGroup); !comment {
+				f.leaf = false
+				f.computes = f.computes || name == "profiles"
+			}
+			continue
+		}
+		id, literal := fieldName(field)
+		switch {
+		case literal && isRegular(field):
+			f.ids = append(f.ids, label{field: name, id: id, pos: position(field.Label.Pos())})
+			if name == "profiles" {
+				c.access(id, "", field.Value, 0)
+			}
+		case isPattern(field), literal:
+			f.leaf = false
+		default:
+			f.leaf = false
+			f.computes = f.computes || name == "profiles"
+		}
+	}
+	if f.computes {
+		f.leaf = false
+	}
+}
+
+// access notes where a profile writes the fields of its access: at depth 0 the
+// profile, below it access itself, below that deny.
+func (c *classifier) access(id, prefix string, e ast.Expr, depth int) {
+	s, is := e.(*ast.StructLit)
+	if !is {
+		return
+	}
+	for _, d := range s.Elts {
+		field, is := d.(*ast.Field)
+		if !is {
+			continue
+		}
+		name, literal := fieldName(field)
+		switch {
+		case !literal, depth == 0 && name != "access":
+		case depth == 0:
+			c.access(id, "", field.Value, 1)
+		case name == "deny" && depth == 1:
+			c.access(id, "deny.", field.Value, 2)
+		default:
+			c.file.access = append(c.file.access, label{field: prefix + name, id: id, pos: position(field.Label.Pos())})
+		}
+	}
+}
+
+// isPattern reports whether the label is [x]: a constraint, which makes no field.
+func isPattern(f *ast.Field) bool {
+	_, ok := f.Label.(*ast.ListLit)
+	return ok
+}
+
+// isRegular reports whether a field makes something: x?: and x!: constrain only.
+func isRegular(f *ast.Field) bool {
+	l, _ := fieldName(f)
+	return f.Constraint == token.ILLEGAL && !strings.HasPrefix(l, "_") && !strings.HasPrefix(l, "#")
+}
+
+// mentions reports whether an identifier of that name is used below n. It does
+// not resolve scopes, and errs on the side of yes.
+func mentions(n ast.Node, name string) bool {
+	found := false
+	var walk func(ast.Node) bool
+	walk = func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.Field:
+			// The label is no use of the name, unless it is computed.
+			switch n.Label.(type) {
+			case *ast.Ident, *ast.BasicLit:
+			default:
+				ast.Walk(n.Label, walk, nil)
+			}
+			if n.Value != nil {
+				ast.Walk(n.Value, walk, nil)
+			}
+			return false
+		case *ast.SelectorExpr:
+			ast.Walk(n.X, walk, nil) // x.profiles is no use of profiles
+			return false
+		case *ast.Ident:
+			found = found || n.Name == name
+		}
+		return !found
+	}
+	ast.Walk(n, walk, nil)
+	return found
+}
+
+// fieldName is the label of a field if it is written out: an identifier or a
+// plain string.
+func fieldName(f *ast.Field) (string, bool) {
+	switch l := f.Label.(type) {
+	case *ast.Ident:
+		return l.Name, true
+	case *ast.BasicLit:
+		if l.Kind != token.STRING {
+			return "", false
+		}
+		s, err := literal.Unquote(l.Value)
+		return s, err == nil
+	}
+	return "", false
+}
+
+// position translates a position of CUE; places in the built-in schema, which
+// no admin can open, become the zero Position.
+func position(p token.Pos) Position {
+	if !p.IsValid() || p.Filename() == "" || strings.HasPrefix(p.Filename(), "<") {
+		return Position{}
+	}
+	return Position{File: p.Filename(), Line: p.Line(), Column: p.Column()}
+}

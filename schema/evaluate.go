@@ -1,0 +1,438 @@
+package schema
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"maps"
+	"slices"
+	"sync"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/cuecontext"
+)
+
+// minShard is how many files are evaluated together at least; see shardSize.
+const minShard = 100
+
+// A unit is a set of files that are evaluated together, without the files of
+// other leaves: a library alone, or a library with leaves.
+//
+// Evaluating one big package takes CUE more than its share of time and memory.
+// As leaves do not look at each other, it makes no difference to a profile with
+// which others it is evaluated, and only leaves that have changed, or whose
+// library has, need to be evaluated at all.
+type unit struct {
+	in      *instance
+	key     unitKey
+	library []*sourceFile
+	leaves  []*sourceFile // that share ids, most often one; none for the library itself
+}
+
+// An outcome is what a unit came to. It is never changed.
+type outcome struct {
+	failure  *failure // of CUE; shared by the units of a batch
+	root     *rootValues
+	servers  map[string]*Server
+	profiles map[string]*draft
+	top      []string // regular fields at the top level
+}
+
+type failure struct{ err error }
+
+// rootValues are what only the root directory says.
+type rootValues struct {
+	site     Site
+	networks map[string][]string
+	params   map[string]any
+	cases    map[string]*Case
+	texts    map[string][2]string // address and time of each case as written
+}
+
+// A draft is a profile before its servers are known.
+type draft struct {
+	profile Profile
+	hosts   hosts
+}
+
+// evaluate evaluates all units that are not known from before, and puts the
+// catalog together.
+func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
+	var units []*unit
+	packages := s.packages()
+	for _, in := range s.instances {
+		if !in.broken {
+			units = append(units, s.units(in, packages, c.whole)...)
+		}
+	}
+	done := make(map[unitKey]*outcome, len(units))
+	pending := make([]*unit, 0, len(units))
+	for _, u := range units {
+		if _, known := done[u.key]; known {
+			continue
+		}
+		done[u.key] = c.done[u.key]
+		if done[u.key] == nil {
+			pending = append(pending, u)
+		}
+	}
+	s.run(ctx, c.workers, pending, done)
+	c.done = make(map[unitKey]*outcome, len(done))
+	for key, o := range done {
+		if o != nil && o.failure == nil {
+			c.done[key] = o
+		}
+	}
+	return s.assemble(units, done)
+}
+
+// units splits what an instance sees; not at all if something computes profiles.
+func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
+	var library, leaves []*sourceFile
+	usesCases := false
+	for _, dir := range chain(in.dir) {
+		for _, f := range s.files[dir] {
+			if f.pkg != "site" {
+				continue
+			}
+			computes = computes || f.computes
+			usesCases = usesCases || f.usesCases
+			if f.leaf {
+				leaves = append(leaves, f)
+			} else {
+				library = append(library, f)
+			}
+		}
+	}
+	if computes {
+		library = append(library, leaves...)
+		return []*unit{{in: in, key: key(library, packages), library: library}}
+	}
+	library, leaves = promote(library, leaves)
+	out := []*unit{{in: in, key: key(library, packages), library: library}}
+	forLeaves := library
+	if !usesCases {
+		forLeaves = slices.DeleteFunc(slices.Clone(library), func(f *sourceFile) bool { return f.casesOnly })
+	}
+	libraryKey := key(forLeaves, packages)
+	for _, group := range groups(leaves) {
+		out = append(out, &unit{in: in, key: key(group, libraryKey[:]), library: forLeaves, leaves: group})
+	}
+	return out
+}
+
+// promote moves leaves to the library that write an id which the library writes
+// too: the library would be incomplete without them.
+func promote(library, leaves []*sourceFile) (_, _ []*sourceFile) {
+	ids := map[string]bool{}
+	add := func(f *sourceFile) {
+		for _, l := range f.ids {
+			if l.field == "profiles" {
+				ids[l.id] = true
+			}
+		}
+	}
+	for _, f := range library {
+		add(f)
+	}
+	if len(ids) == 0 {
+		return library, leaves
+	}
+	for {
+		rest := leaves[:0:0]
+		for _, f := range leaves {
+			if slices.ContainsFunc(f.ids, func(l label) bool { return ids[l.id] }) {
+				library = append(library, f)
+				add(f)
+			} else {
+				rest = append(rest, f)
+			}
+		}
+		if len(rest) == len(leaves) {
+			return library, leaves
+		}
+		leaves = rest
+	}
+}
+
+// groups joins leaves that write the same id.
+func groups(leaves []*sourceFile) [][]*sourceFile {
+	leader := make([]int, len(leaves)) // union-find, by index
+	var find func(int) int
+	find = func(i int) int {
+		if leader[i] != i {
+			leader[i] = find(leader[i])
+		}
+		return leader[i]
+	}
+	owner := make(map[string]int, len(leaves))
+	for i, f := range leaves {
+		leader[i] = i
+		for _, l := range f.ids {
+			if j, ok := owner[l.id]; ok {
+				leader[find(i)] = find(j)
+			} else {
+				owner[l.id] = i
+			}
+		}
+	}
+	at := map[int]int{}
+	var out [][]*sourceFile
+	for i, f := range leaves {
+		n, ok := at[find(i)]
+		if !ok {
+			n = len(out)
+			at[find(i)] = n
+			out = append(out, nil)
+		}
+		out[n] = append(out[n], f)
+	}
+	return out
+}
+
+// packages names all that the site's files can import.
+func (s *site) packages() []byte {
+	h := sha256.New()
+	h.Write([]byte(s.module))
+	for _, dir := range sortedKeys(s.files) {
+		for _, f := range s.files[dir] {
+			if f.pkg != "site" {
+				h.Write(f.hash[:])
+			}
+		}
+	}
+	return h.Sum(nil)
+}
+
+// key names files, in any order, and more.
+func key(files []*sourceFile, more ...[]byte) unitKey {
+	h := sha256.New()
+	sorted := files
+	if len(files) > 1 {
+		sorted = slices.SortedFunc(slices.Values(files), func(a, b *sourceFile) int { return cmp.Compare(a.name, b.name) })
+	}
+	for _, f := range sorted {
+		h.Write(f.hash[:])
+	}
+	for _, m := range more {
+		h.Write(m)
+	}
+	return unitKey(h.Sum(nil))
+}
+
+// run evaluates units with the workers, several leaves at a time.
+func (s *site) run(ctx context.Context, workers int, pending []*unit, done map[unitKey]*outcome) {
+	work := make(chan []*unit)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for batch := range work {
+				outcomes, panicking := s.evaluateBatch(batch)
+				mu.Lock()
+				maps.Copy(done, outcomes)
+				if panicking != nil {
+					s.diags = append(s.diags, *panicking)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, batch := range batches(pending) {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- batch
+	}
+	close(work)
+	wg.Wait()
+}
+
+// batches puts units of one library together.
+func batches(pending []*unit) [][]*unit {
+	var out [][]*unit
+	size := 0
+	for i, u := range pending {
+		last := len(out) - 1
+		if i > 0 && len(u.leaves) > 0 && len(pending[i-1].leaves) > 0 && pending[i-1].in == u.in && len(out[last]) < size {
+			out[last] = append(out[last], u)
+			continue
+		}
+		out = append(out, []*unit{u})
+		size = shardSize(u.library)
+	}
+	return out
+}
+
+// shardSize gives how many leaves are worth evaluating the library once more
+// for: as many as it has things of its own.
+func shardSize(library []*sourceFile) int {
+	n := 0
+	for _, f := range library {
+		n += len(f.ids)
+	}
+	return max(minShard, n)
+}
+
+// evaluateBatch evaluates units of one library together. A panic of CUE is a
+// diagnostic.
+func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking *Diagnostic) {
+	defer func() {
+		if r := recover(); r != nil {
+			d := panicked(r)
+			out, panicking = nil, &d
+		}
+	}()
+	files := slices.Clone(batch[0].library)
+	for _, u := range batch {
+		files = append(files, u.leaves...)
+	}
+	out = make(map[unitKey]*outcome, len(batch))
+	inst, err := s.build(batch[0].in.dir, files)
+	if err != nil {
+		out[batch[0].key] = &outcome{failure: &failure{err}}
+		return out, nil
+	}
+	// A context grows with all it evaluates, so that each batch has its own.
+	v := cuecontext.New().BuildInstance(inst)
+	if inst.Err != nil { // the files do not go together, and nothing has a value
+		out[batch[0].key] = &outcome{failure: &failure{inst.Err}}
+		return out, nil
+	}
+	var failed *failure
+	if err := v.Validate(cue.Attributes(true), cue.Definitions(true), cue.Hidden(true), cue.Concrete(true)); err != nil {
+		failed = &failure{err}
+	}
+	for _, u := range batch {
+		o := decodeUnit(u, v)
+		o.failure = failed
+		out[u.key] = o
+	}
+	return out, nil
+}
+
+// assemble puts together what the instances contribute, parents first.
+func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
+	catalog := &Catalog{
+		Networks: map[string]Network{}, Params: map[string]any{},
+		Servers: map[string]*Server{}, Profiles: map[string]*Profile{}, Cases: map[string]*Case{},
+	}
+	s.caseTexts = map[string][2]string{}
+	s.owners = make(map[label]*instance, len(units))
+	reported := map[*failure]bool{}
+	for _, u := range units {
+		o := done[u.key]
+		if o == nil {
+			continue // ctx ended, or CUE panicked
+		}
+		if o.failure != nil && !reported[o.failure] {
+			reported[o.failure] = true // for all units of the batch
+			s.report(o.failure.err, u.in)
+		}
+		if len(u.leaves) == 0 {
+			s.addLibrary(u.in, o, catalog)
+		}
+		for _, id := range sortedKeys(o.profiles) {
+			if s.claim("profiles", id, u.in) {
+				d := o.profiles[id]
+				p := d.profile // a copy: the outcome is used again
+				p.Pos = s.idPosition("profiles", id)
+				catalog.Profiles[id] = &p
+				h := d.hosts
+				h.profile = &p
+				s.hosts = append(s.hosts, h)
+			}
+		}
+	}
+	slices.SortFunc(s.hosts, func(a, b hosts) int { return cmp.Compare(a.profile.ID, b.profile.ID) })
+	return catalog
+}
+
+// addLibrary adds what is no profile.
+func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
+	if in.dir == "." && o.root != nil {
+		catalog.Site = o.root.site
+		catalog.Params = o.root.params
+		for _, name := range sortedKeys(o.root.networks) {
+			catalog.Networks[name] = Network{
+				Prefixes: s.prefixes([]string{"networks", name}, o.root.networks[name]),
+				Pos:      s.idPosition("networks", name),
+			}
+		}
+		for name, c := range o.root.cases {
+			copied := *c
+			copied.Pos = s.idPosition("cases", name)
+			catalog.Cases[name] = &copied
+		}
+		s.caseTexts = o.root.texts
+	}
+	for _, id := range sortedKeys(o.servers) {
+		if s.claim("servers", id, in) {
+			srv := *o.servers[id]
+			srv.Pos = s.idPosition("servers", id)
+			catalog.Servers[id] = &srv
+		}
+	}
+	for _, name := range o.top {
+		if !slices.Contains(topLevel, name) && len(s.index.tops[name]) == 0 {
+			s.errorf(Position{File: in.dir}, name, "unknown top-level field, made by a comprehension or an embedding%s", didYouMean(name, topLevel))
+		}
+	}
+}
+
+// claim notes that the instance has the id, and reports whether it contributes
+// it: whether its nearest ancestor does not have it. It complains when another
+// directory contributes the id too, or when a file here writes an id that is
+// inherited: whoever does so most likely means a thing of his own.
+func (s *site) claim(kind, id string, in *instance) bool {
+	if in.ids[kind][id] {
+		return false // the same leaf, seen from here
+	}
+	in.ids[kind][id] = true
+	if in.parent != nil && in.parent.ids[kind][id] {
+		owner := in.parent
+		for owner.parent != nil && owner.parent.ids[kind][id] {
+			owner = owner.parent
+		}
+		for _, w := range s.index.id(kind, id) {
+			if w.file.dir == in.dir {
+				s.errorTwice(kind, id, w.pos, s.labelIn(kind, id, owner.dir))
+			}
+		}
+		return false
+	}
+	key := label{field: kind, id: id}
+	if other := s.owners[key]; other != nil {
+		s.errorTwice(kind, id, s.labelIn(kind, id, in.dir), s.labelIn(kind, id, other.dir))
+		return false
+	}
+	s.owners[key] = in
+	return true
+}
+
+func (s *site) errorTwice(kind, id string, here, there Position) {
+	s.diags = append(s.diags, Diagnostic{
+		Severity: Error, Pos: here, Path: joinPath([]string{kind, id}), Related: []Position{there},
+		Message: "another directory has this id already: choose a different one (folder defaults are written as a pattern, [string]:)",
+	})
+}
+
+// labelIn is where a file of dir writes the id, or dir itself.
+func (s *site) labelIn(kind, id, dir string) Position {
+	for _, w := range s.index.id(kind, id) {
+		if w.file.dir == dir {
+			return w.pos
+		}
+	}
+	return Position{File: dir}
+}
+
+// idPosition is where an id is written first, or nowhere if it is computed.
+func (s *site) idPosition(kind, id string) Position {
+	if sites := s.index.id(kind, id); len(sites) > 0 {
+		return sites[0].pos
+	}
+	return s.index.at(kind)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
