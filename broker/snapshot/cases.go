@@ -159,15 +159,21 @@ func (r *caseRun) selection(ctx context.Context, id string, want schema.Selectio
 	}
 	placement, err := r.Policy.Place(ctx, r.request, id, facts)
 	const scores = "x2go.placement.scores"
-	switch best := lowest(placement.Scores); {
+	eligible := maps.Clone(placement.Scores)
+	maps.DeleteFunc(eligible, func(server string, _ float64) bool { return placement.Excluded[server] != "" })
+	got := scored(eligible)
+	if len(placement.Excluded) > 0 {
+		got += "; excluded: " + reasons(placement.Excluded)
+	}
+	switch best := lowest(eligible); {
 	case err != nil:
 		r.fail(scores, expected, err.Error())
 	case len(best) == 0:
-		r.fail("x2go.placement.excluded", expected, "no server: "+reasons(placement.Excluded))
+		r.fail("x2go.placement.excluded", expected, "no server; excluded: "+reasons(placement.Excluded))
 	case want.Wins != "" && (len(best) > 1 || best[0] != want.Wins):
-		r.fail(scores, expected, scored(placement.Scores))
+		r.fail(scores, expected, got)
 	case want.Wins == "" && slices.ContainsFunc(placement.Winners, func(w string) bool { return !slices.Contains(want.WinsOneOf, w) }):
-		r.fail(scores, expected, scored(placement.Scores))
+		r.fail(scores, expected, got)
 	}
 }
 
