@@ -1,0 +1,199 @@
+package campus_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/x2broker/x2broker/broker/check"
+	"github.com/x2broker/x2broker/broker/source"
+)
+
+var update = flag.Bool("update", false, "rewrite what x2broker check prints in docs/mistakes.md")
+
+// base is the site of which a section of a page is a part. The sections'
+// conventions: a block of cue or rego begins with a comment that names its file,
+// a file of the base with that name gives way to it, and all blocks of a section
+// make one site.
+var base = map[string]string{
+	"site.cue":     "package site\n\nsite: {name: \"Example\", timezone: \"Europe/Berlin\"}\n",
+	"networks.cue": "package site\n\nnetworks: campus: [\"10.0.0.0/8\"]\n",
+	"servers.cue": `package site
+
+servers: {
+	ts01: labels: pool: "staff"
+	ts02: labels: pool: "staff"
+	lab01: labels: pool: "labs"
+}
+`,
+	"profiles/desktop.cue": `package site
+
+profiles: desktop: {
+	name: "Desktop"
+	x2go: command: "XFCE"
+	hosts: labels: pool: "staff"
+	access: groups: ["staff", "students", "guests"]
+}
+`,
+}
+
+// A section is what stands below a heading.
+type section struct {
+	title string
+	files map[string]string
+	says  string // what its block without a language shows
+}
+
+var (
+	heading = regexp.MustCompile(`(?m)^## (.*)\n`)
+	block   = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	named   = regexp.MustCompile(`^(?://|#) (\S+\.(?:cue|rego))\n`)
+)
+
+// sections reads a page; those without a block are left out.
+func sections(t *testing.T, page string) []section {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []section
+	places := heading.FindAllStringSubmatchIndex(string(text), -1)
+	for i, p := range places {
+		end := len(text)
+		if i+1 < len(places) {
+			end = places[i+1][0]
+		}
+		s := section{title: string(text[p[2]:p[3]]), files: map[string]string{}}
+		for _, b := range block.FindAllStringSubmatch(string(text[p[1]:end]), -1) {
+			if b[1] == "" {
+				s.says = b[2]
+				continue
+			}
+			name := named.FindStringSubmatch(b[2])
+			if name == nil {
+				t.Errorf("%s: a block of %q names no file", page, s.title)
+				continue
+			}
+			if _, ok := s.files[name[1]]; ok {
+				t.Errorf("%s: %q has two files %s", page, s.title, name[1])
+			}
+			s.files[name[1]] = b[2]
+		}
+		if len(s.files) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// write puts the section's site in a directory.
+func (s section) write(t *testing.T, more map[string]string) string {
+	t.Helper()
+	files := maps.Clone(base)
+	maps.Copy(files, s.files)
+	maps.Copy(files, more)
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestRecipes compiles each recipe without a warning, and tries the cases in
+// testdata/recipes.txt that are about it: they hold the prose to its word.
+func TestRecipes(t *testing.T) {
+	claims, err := os.ReadFile("testdata/recipes.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]string{}
+	for _, part := range strings.Split(string(claims), "\n## ")[1:] {
+		title, text, _ := strings.Cut(part, "\n")
+		cases[title] = "package site\n\ncases: {\n" + text + "\n}\n"
+	}
+	recipes := sections(t, "../../docs/recipes.md")
+	if len(recipes) < 10 {
+		t.Errorf("%d recipes", len(recipes))
+	}
+	for _, r := range recipes {
+		t.Run(r.title, func(t *testing.T) {
+			more := map[string]string{}
+			if text, ok := cases[r.title]; ok {
+				more["claims.cue"] = text
+			}
+			delete(cases, r.title)
+			if snap := mustBuild(t, r.write(t, more)); len(snap.Catalog.Cases) == 0 {
+				t.Error("no case is about this recipe")
+			}
+		})
+	}
+	for title := range cases {
+		t.Errorf("cases for %q, which is no recipe", title)
+	}
+}
+
+// TestMistakes compares the page with what x2broker check prints, less the line
+// that sums up.
+func TestMistakes(t *testing.T) {
+	const page = "../../docs/mistakes.md"
+	mistakes := sections(t, page)
+	if len(mistakes) < 5 {
+		t.Errorf("%d mistakes", len(mistakes))
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mistakes {
+		t.Run(m.title, func(t *testing.T) {
+			got := printed(t, m.write(t, nil))
+			if *update {
+				text = bytes.Replace(text, fmt.Appendf(nil, "```\n%s```", m.says), fmt.Appendf(nil, "```\n%s```", got), 1)
+				return
+			}
+			if diff := cmp.Diff(m.says, got); diff != "" {
+				t.Errorf("x2broker check prints something else (-page +check):\n%s", diff)
+			}
+		})
+	}
+	if *update {
+		if err := os.WriteFile(page, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// printed is what x2broker check prints of the site.
+func printed(t *testing.T, dir string) string {
+	t.Helper()
+	src, err := source.Open(source.Config{URL: dir, StoreDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := check.Check(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := report.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(out.String(), "\n"), "\n")
+	return strings.Join(lines[:len(lines)-1], "")
+}
