@@ -12,15 +12,18 @@ import (
 	"unicode/utf8"
 )
 
-// hosts is what a profile says about its servers, until all servers are known.
+// hosts is what there is to know of a profile until all servers are known.
 type hosts struct {
 	profile *Profile
 	given   bool
 	hasIDs  bool
 	refused bool // CUE refused some of it
 	clean   bool // the profile's own texts are all right, see clean
-	ids     []string
-	labels  map[string]string
+
+	hasAccess    bool
+	brokenAccess bool // CUE refused some of it
+	ids          []string
+	labels       map[string]string
 }
 
 var (
@@ -38,7 +41,7 @@ func (s *site) check(cat *Catalog) {
 		if !h.clean {
 			s.checkProfile(h.profile)
 		}
-		s.checkAccess(h.profile, cat)
+		s.checkAccess(h, cat)
 		s.checkHosts(h, cat)
 	}
 	for _, name := range slices.Sorted(maps.Keys(cat.Cases)) {
@@ -165,12 +168,16 @@ func (s *site) checkProfile(p *Profile) {
 }
 
 // checkAccess looks at what needs the whole site.
-func (s *site) checkAccess(p *Profile, cat *Catalog) {
-	below := below("profiles", p.ID)
-	a := &p.Access
+func (s *site) checkAccess(h hosts, cat *Catalog) {
+	below := below("profiles", h.profile.ID)
+	a := &h.profile.Access
 	s.checkFrom(a.From, cat, below, "from")
 	s.checkFrom(a.Deny.From, cat, below, "deny", "from")
-	if !a.Everyone && len(a.Users) == 0 && len(a.Groups) == 0 {
+	switch {
+	case h.brokenAccess || a.Everyone || len(a.Users) > 0 || len(a.Groups) > 0:
+	case !h.hasAccess:
+		s.warnAt(below(), "has no access, so that only a policy of the site's own can show it: write access: groups: [\"...\"], or access: everyone: true")
+	default:
 		s.warnAt(below("access"), "grants nobody: only a policy of the site's own can show this profile (a network alone grants nobody; everyone: true grants all)")
 	}
 }
@@ -214,6 +221,8 @@ func (s *site) checkFrom(entries []string, cat *Catalog, below func(...string) [
 func (s *site) checkHosts(h hosts, cat *Catalog) {
 	where := []string{"profiles", h.profile.ID, "hosts"}
 	switch {
+	case h.refused && !h.hasIDs && len(h.labels) == 0:
+		return // CUE says what is wrong with it
 	case !h.given || (!h.hasIDs && len(h.labels) == 0):
 		s.errorAt(where, "no server can start this profile: write hosts: ids: [\"a-server\"] or hosts: labels: {...}")
 		return

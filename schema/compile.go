@@ -113,15 +113,21 @@ func (s *site) warnf(pos Position, path, format string, args ...any) {
 // merge joins both kinds of diagnostics: of what CUE found at or below a place
 // that has an error of ours, ours stands.
 func (s *site) merge() Diagnostics {
-	ours := map[string]bool{}
+	ours, wrong := map[string]bool{}, map[string]bool{}
 	for _, d := range s.diags {
 		if d.Severity == Error && strings.Contains(d.Path, ".") {
 			ours[d.Path] = true
 		}
 	}
+	// What is below a value of the wrong type is wrong only because of that.
+	for _, d := range s.fromCUE {
+		if strings.Contains(d.Message, " must be ") && strings.Contains(d.Message, ", not ") {
+			wrong[d.Path] = true
+		}
+	}
 	out := slices.Clone(s.diags)
 	for _, d := range s.fromCUE {
-		said := false
+		said := wrong[d.Path[:max(strings.LastIndexByte(d.Path, '.'), 0)]]
 		for p := d.Path; p != ""; p = p[:max(strings.LastIndexByte(p, '.'), 0)] {
 			said = said || ours[p]
 		}

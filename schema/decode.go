@@ -128,6 +128,7 @@ func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
 	}
 	if access := v.LookupPath(pathAccess); access.Exists() {
 		decodeAccess(p, access)
+		d.hosts.hasAccess, d.hosts.brokenAccess = true, access.Validate() != nil
 	}
 	given := map[string]any{}
 	if x2go := v.LookupPath(pathX2Go); x2go.Exists() {

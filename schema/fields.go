@@ -67,6 +67,9 @@ func (s *site) checkFields() {
 		f := s.index.fields[p]
 		known := fieldsNear(f.path)
 		label := f.path[len(f.path)-1]
+		if reported[joinPath(f.path[:len(f.path)-1])] {
+			continue // the whole struct is something else
+		}
 		if len(f.path) < 3 || len(known) == 0 || slices.Contains(known, label) || reported[p] {
 			continue
 		}

@@ -20,8 +20,13 @@ func (s *site) report(err error, in *instance) {
 		if inner, ok := errors.Unwrap(e).(errors.Error); ok && strings.HasPrefix(e.Error(), "import failed") {
 			e = inner
 		}
-		if d, ok := s.explain(e, in); ok {
-			ds = append(ds, d)
+		d, ok := s.explain(e, in)
+		if !ok {
+			continue
+		}
+		ds = append(ds, d)
+		if in == nil {
+			break // the parser stumbles on after the first
 		}
 	}
 	s.fromCUE = append(s.fromCUE, mergeAlternatives(ds)...)
@@ -41,6 +46,9 @@ func (s *site) explain(e errors.Error, in *instance) (Diagnostic, bool) {
 	}
 	d := Diagnostic{Severity: Error, Path: joinPath(p), Message: s.reword(message, p)}
 	places := userPositions(e)
+	if in == nil && len(places) > 0 {
+		d.Message = s.explainSyntax(d.Message, &places[0])
+	}
 	written, exact := s.index.find(p)
 	switch {
 	case exact && slices.Contains(places, written):
@@ -60,6 +68,28 @@ func (s *site) explain(e errors.Error, in *instance) (Diagnostic, bool) {
 		}
 	}
 	return d, true
+}
+
+// explainSyntax looks at the line of a syntax error, or at the one above, where
+// it often begins, and moves the place there.
+func (s *site) explainSyntax(message string, place *Position) string {
+	f := s.all[place.File]
+	if f == nil {
+		return message
+	}
+	lines := strings.Split(string(f.data), "\n")
+	for _, n := range []int{place.Line, place.Line - 1} {
+		if n < 1 || n > len(lines) {
+			continue
+		}
+		if better := syntaxRemedy(message, lines[n-1]); better != message {
+			if n != place.Line {
+				*place = Position{File: place.File, Line: n, Column: 1 + len(lines[n-1]) - len(strings.TrimLeft(lines[n-1], " \t"))}
+			}
+			return better
+		}
+	}
+	return message
 }
 
 // mergeAlternatives makes one diagnostic of the errors that CUE gives for each
@@ -86,7 +116,8 @@ var (
 	outOfBound = regexp.MustCompile(`^invalid value (.+) \(out of bound (.+)\)$`)
 	mismatched = regexp.MustCompile(`^conflicting values (.+) and (.+) \(mismatched types (\S+) and (\S+)\)$`)
 	conflict   = regexp.MustCompile(`^conflicting values (.+) and (.+)$`)
-	notOneOf   = regexp.MustCompile(`^two different values: ("[^"]*") and (.+)$`)
+	notOneOf   = regexp.MustCompile(`^two different values: ("[^"]*") and (.+) \(a default,`)
+	notFound   = regexp.MustCompile(`^reference "([^"]+)" not found$`)
 )
 
 // reword says what CUE found in plain words; what it does not know stays as CUE
@@ -103,7 +134,16 @@ func (s *site) reword(message string, p []string) string {
 				return fmt.Sprintf("%q cannot be set here: %s", last, why)
 			}
 		}
-		return fmt.Sprintf("unknown field %q%s", last, didYouMean(last, fieldsNear(p)))
+		if len(p) == 3 && p[0] == "profiles" && isSetting(last) {
+			return fmt.Sprintf("%q is a key of X2Go Client: write it below x2go", last)
+		}
+		near := didYouMean(last, fieldsNear(p))
+		if near == "" && len(p) == 3 && p[0] == "profiles" {
+			if near = didYouMean(last, fieldsNear(append(slices.Clone(p[:2]), "x2go", ""))); near != "" {
+				near = strings.TrimSuffix(near, "?") + " below x2go?"
+			}
+		}
+		return fmt.Sprintf("unknown field %q%s", last, near)
 	case message == "field is required but not present" && joinPath(p) == "site.name":
 		return `the site has no name: write site: name: "..." in a file of the root directory`
 	case message == "field is required but not present":
@@ -120,22 +160,76 @@ func (s *site) reword(message string, p []string) string {
 		if isType(m[1]) {
 			value, want = m[2], m[3]
 		}
-		return fmt.Sprintf("%s must be %s, not %s", quoteLabel(last), plainType(want), value)
+		return fmt.Sprintf("%s must be %s, not %s%s", quoteLabel(last), plainType(want), value, remedy(last, want, value))
 	}
 	if m := conflict.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("two different values: %s and %s", m[1], m[2])
+		return fmt.Sprintf("two different values: %s and %s (a default, which gives way, is written *value | type)", m[1], m[2])
 	}
 	if rest, ok := strings.CutPrefix(message, "incomplete value "); ok {
 		return fmt.Sprintf("%s has no value yet: %s is a type or an open choice (two different defaults cancel out)", quoteLabel(last), rest)
 	}
-	if rest, ok := strings.CutPrefix(message, "reference "); ok {
-		return "reference " + rest + ": is it misspelt, or in a folder that this one does not see?"
+	if m := notFound.FindStringSubmatch(message); m != nil {
+		switch m[1] {
+		case "yes", "on", "True", "TRUE":
+			return fmt.Sprintf("%q means nothing here: write true", m[1])
+		case "no", "off", "False", "FALSE":
+			return fmt.Sprintf("%q means nothing here: write false", m[1])
+		}
+		return fmt.Sprintf("%q is not defined here: does it lack quotes, is it misspelt, or in a folder that this one does not see?", m[1])
 	}
 	return message
 }
 
 // vendoredBinding is the file in which sites keep a copy of the bindings.
 const vendoredBinding = "x2broker.cue"
+
+// remedy says how to write a value that has the wrong type.
+func remedy(label, want, value string) string {
+	switch {
+	case label == "hosts" && strings.HasPrefix(value, "["):
+		return ": write hosts: ids: " + value
+	case label == "hosts" && strings.HasPrefix(value, `"`):
+		return ": write hosts: ids: [" + value + "]"
+	case label == "access":
+		return ": write access: everyone: true, or access: groups: [...]"
+	case want == "list" && strings.HasPrefix(value, `"`):
+		return ": write [" + value + "]"
+	case want == "string" && (value == "true" || value == "false" || isNumber(value)):
+		return ": write " + strconv.Quote(value)
+	case want == "bool" && (value == "0" || value == `"false"` || value == `"no"`):
+		return ": write false"
+	case want == "bool" && (value == "1" || value == `"true"` || value == `"yes"`):
+		return ": write true"
+	case want == "int" && isNumber(strings.Trim(value, `"`)):
+		return ": write it without quotes"
+	}
+	return ""
+}
+
+func isSetting(key string) bool {
+	return slices.ContainsFunc(settingRules, func(r settingRule) bool { return r.key == key })
+}
+
+// syntaxRemedy looks at the line of a syntax error for what people write who
+// know other languages better.
+func syntaxRemedy(message, line string) string {
+	switch {
+	case unquoted.MatchString(line):
+		id := unquoted.FindStringSubmatch(line)[2]
+		return fmt.Sprintf("a name with - or . must be quoted: %q", id)
+	case noColon.MatchString(line):
+		return fmt.Sprintf("a colon is missing: write `%s: {`", strings.TrimRight(strings.TrimSpace(line), " {"))
+	case equals.MatchString(line):
+		return "a field is written with a colon: name: value"
+	}
+	return message
+}
+
+var (
+	unquoted = regexp.MustCompile(`(^|[\s{,:])([A-Za-z0-9_]+[-.][A-Za-z0-9._-]*)\s*:`)
+	noColon  = regexp.MustCompile(`^[^"/]*[\w"]\s+\{\s*$`)
+	equals   = regexp.MustCompile(`^\s*[\w"-]+\s*=\s*[^=]`)
+)
 
 // userPositions are the places in the site's own files that an error names;
 // what the admin wrote himself comes first.
@@ -192,6 +286,8 @@ func isType(s string) bool {
 
 func plainType(t string) string {
 	switch t {
+	case "struct":
+		return "a struct"
 	case "string":
 		return "a string"
 	case "int":
@@ -200,8 +296,6 @@ func plainType(t string) string {
 		return "true or false"
 	case "list":
 		return "a list"
-	case "struct":
-		return "a struct { ... }"
 	}
 	return t
 }
@@ -215,7 +309,7 @@ func quoteLabel(l string) string {
 
 // didYouMean names the nearest candidate, if one is near.
 func didYouMean(word string, candidates []string) string {
-	best, bestDistance := "", 1+len(word)/3
+	best, bestDistance := "", 1+len(word)/4
 	for _, c := range candidates {
 		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d <= bestDistance && (best == "" || d < bestDistance) {
 			best, bestDistance = c, d

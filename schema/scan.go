@@ -159,7 +159,7 @@ func (s *site) findInstances(brokenDirs map[string]bool) {
 		if len(first) > 1 {
 			for pkg, f := range first {
 				if pkg != "site" {
-					s.errorf(Position{File: f.name}, "", "package %s shares a directory with another package: move it to a directory of its own", pkg)
+					s.errorf(Position{File: f.name}, "", "package %s shares a directory with package site: move it to a directory of its own, or did you mean `package site`?", pkg)
 				}
 			}
 		}
