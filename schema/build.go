@@ -2,56 +2,60 @@ package schema
 
 import (
 	"io/fs"
-	"path"
 	"strconv"
 	"strings"
 
+	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
+	"cuelang.org/go/mod/modfile"
+	"golang.org/x/mod/semver"
 )
 
-// readModule takes the module path from cue.mod/module.cue, if there is one.
+// minLanguage is the first version of CUE with all that the schema uses; cue
+// itself goes by the version of the module.
+const minLanguage = "v0.14.0"
+
+// readModule takes the module's path from cue.mod/module.cue, if there is one.
 func (s *site) readModule() {
 	const name = "cue.mod/module.cue"
 	data, err := fs.ReadFile(s.tree, name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return // the site imports no packages of its own then
 	}
-	f, err := parser.ParseFile(name, data)
+	if err != nil {
+		s.errorf(Position{File: name}, "", "cannot be read: %v", plainError(err))
+		return
+	}
+	m, err := modfile.Parse(data, name)
 	if err != nil {
 		s.report(err, nil)
 		return
 	}
-	for _, d := range f.Decls {
-		field, ok := d.(*ast.Field)
-		if !ok {
-			continue
-		}
-		label, _ := fieldName(field)
-		lit, ok := field.Value.(*ast.BasicLit)
-		if label != "module" || !ok {
-			continue
-		}
-		if p, err := strconv.Unquote(lit.Value); err == nil {
-			s.module, _, _ = strings.Cut(p, "@")
-		}
+	if m.Language == nil || semver.Compare(m.Language.Version, minLanguage) < 0 {
+		s.errorf(Position{File: name}, "language.version", "write language: version: %q: the schema needs CUE %s or newer", cue.LanguageVersion(), minLanguage)
 	}
+	s.module = m.ModulePath()
+	s.major = m.MajorVersion()
 }
 
-// build makes CUE's instance of files of package site and the built-in bindings.
+// build makes CUE's instance of files of one package; of package site with the
+// built-in bindings.
 func (s *site) build(dir string, files []*sourceFile) (*build.Instance, error) {
 	l := &loader{site: s}
 	l.ctx = build.NewContext(build.Loader(l.load))
 	inst := l.ctx.NewInstance(dir, nil)
-	binding, err := parser.ParseFile(bindingFile, bindingSource)
-	if err != nil {
-		return nil, err
-	}
-	if err := inst.AddSyntax(binding); err != nil {
-		return nil, err
+	if files[0].pkg == "site" {
+		binding, err := parser.ParseFile(bindingFile, bindingSource)
+		if err != nil {
+			return nil, err
+		}
+		if err := inst.AddSyntax(binding); err != nil {
+			return nil, err
+		}
 	}
 	if err := addFiles(inst, files); err != nil {
 		return nil, err
@@ -144,26 +148,21 @@ func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
 // ownPackage maps an import path to a directory and package of the site's own
 // module.
 func (s *site) ownPackage(importPath string) (dir, pkg string, ok bool) {
-	p, qualifier, _ := strings.Cut(importPath, ":")
-	rest, ok := strings.CutPrefix(p, s.module)
-	if s.module == "" || !ok {
+	p := ast.ParseImportPath(importPath)
+	if s.module == "" || p.Version != "" && p.Version != s.major {
 		return "", "", false
 	}
-	if strings.HasPrefix(rest, "@") { // example.edu/site@v0/lib
-		_, rest, _ = strings.Cut(rest, "/")
-		rest = "/" + rest
-	}
-	rest, _, _ = strings.Cut(rest, "@") // example.edu/site/lib@v0
-	if rest == "" || rest == "/" {
+	switch rest, inside := strings.CutPrefix(p.Path, s.module); {
+	case !inside:
+		return "", "", false
+	case rest == "":
 		dir = "."
-	} else if dir, ok = strings.CutPrefix(rest, "/"); !ok || !fs.ValidPath(dir) {
-		return "", "", false
+	default:
+		if dir, ok = strings.CutPrefix(rest, "/"); !ok || !fs.ValidPath(dir) {
+			return "", "", false
+		}
 	}
-	pkg = qualifier
-	if pkg == "" {
-		pkg = path.Base(dir)
-	}
-	return dir, pkg, true
+	return dir, p.Qualifier, true
 }
 
 // importPath is what an import names, or "" if it is not a string.

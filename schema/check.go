@@ -24,6 +24,8 @@ type hosts struct {
 	brokenAccess bool // CUE refused some of it
 	ids          []string
 	labels       map[string]string
+
+	labelKey string // labels as one text
 }
 
 var (
@@ -165,6 +167,8 @@ func (s *site) checkProfile(p *Profile) {
 	s.checkNames(a.Groups, below, "groups")
 	s.checkNames(a.Deny.Users, below, "deny", "users")
 	s.checkNames(a.Deny.Groups, below, "deny", "groups")
+	s.checkCIDRs(a.From, below, "from")
+	s.checkCIDRs(a.Deny.From, below, "deny", "from")
 }
 
 // checkAccess looks at what needs the whole site.
@@ -200,21 +204,30 @@ func (s *site) checkNames(names []string, below func(...string) []string, field 
 	}
 }
 
-// checkFrom looks at a list of networks below access: each is the name of one or
-// a CIDR.
-func (s *site) checkFrom(entries []string, cat *Catalog, below func(...string) []string, field ...string) {
+// checkCIDRs looks at the entries of a list of networks below access that are
+// no names.
+func (s *site) checkCIDRs(entries []string, below func(...string) []string, field ...string) {
 	for i, e := range entries {
-		where := func() []string { return append(append(below("access"), field...), itoa(i)) }
-		if strings.Contains(e, "/") || !networkPattern.MatchString(e) {
-			if p, err := netip.ParsePrefix(e); err != nil || p.Masked() != p || p.Addr().Is4In6() {
-				s.prefix(where(), e)
-			}
+		if isNetworkName(e) {
 			continue
 		}
-		if _, ok := cat.Networks[e]; !ok {
-			s.errorAt(where(), "no network is named %q%s", e, didYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
+		if p, err := netip.ParsePrefix(e); err != nil || p.Masked() != p || p.Addr().Is4In6() {
+			s.prefix(append(append(below("access"), field...), itoa(i)), e)
 		}
 	}
+}
+
+// checkFrom looks at those that are names.
+func (s *site) checkFrom(entries []string, cat *Catalog, below func(...string) []string, field ...string) {
+	for i, e := range entries {
+		if _, known := cat.Networks[e]; !known && isNetworkName(e) {
+			s.errorAt(append(append(below("access"), field...), itoa(i)), "no network is named %q%s", e, didYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
+		}
+	}
+}
+
+func isNetworkName(entry string) bool {
+	return !strings.Contains(entry, "/") && networkPattern.MatchString(entry)
 }
 
 // checkHosts finds the servers of a profile.
@@ -242,7 +255,7 @@ func (s *site) checkHosts(h hosts, cat *Catalog) {
 			h.profile.Servers = append(h.profile.Servers, id)
 		}
 	} else {
-		h.profile.Servers = s.labelled(h.labels, cat)
+		h.profile.Servers = s.labelled(h.labelKey, h.labels, cat)
 		if len(h.profile.Servers) == 0 {
 			s.errorAt(append(where, "labels"), "no server has these labels, so that no server can start this profile")
 		}
@@ -255,12 +268,8 @@ func (s *site) checkHosts(h hosts, cat *Catalog) {
 
 // labelled gives the servers with these labels, sorted. Profiles have few
 // different sets of labels, and share what it gives.
-func (s *site) labelled(labels map[string]string, cat *Catalog) []string {
-	var key strings.Builder
-	for _, k := range sortedKeys(labels) {
-		fmt.Fprintf(&key, "%q=%q ", k, labels[k])
-	}
-	if ids, known := s.byLabels[key.String()]; known {
+func (s *site) labelled(key string, labels map[string]string, cat *Catalog) []string {
+	if ids, known := s.byLabels[key]; known {
 		return ids
 	}
 	var ids []string
@@ -269,7 +278,7 @@ func (s *site) labelled(labels map[string]string, cat *Catalog) []string {
 			ids = append(ids, id)
 		}
 	}
-	s.byLabels[key.String()] = ids
+	s.byLabels[key] = ids
 	return ids
 }
 

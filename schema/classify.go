@@ -133,7 +133,7 @@ func (c *classifier) declarations(tree *ast.File) {
 func (c *classifier) field(d *ast.Field) {
 	f := c.file
 	name, literal := fieldName(d)
-	if literal && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "#") {
+	if literal && !isHidden(name) {
 		f.labels = append(f.labels, label{field: name, pos: position(d.Label.Pos())})
 	}
 	if !literal {
@@ -217,7 +217,13 @@ func isPattern(f *ast.Field) bool {
 // isRegular reports whether a field makes something: x?: and x!: constrain only.
 func isRegular(f *ast.Field) bool {
 	l, _ := fieldName(f)
-	return f.Constraint == token.ILLEGAL && !strings.HasPrefix(l, "_") && !strings.HasPrefix(l, "#")
+	return f.Constraint == token.ILLEGAL && !isHidden(l)
+}
+
+// isHidden reports whether a label is of a hidden field or a definition, which
+// are free.
+func isHidden(label string) bool {
+	return strings.HasPrefix(label, "_") || strings.HasPrefix(label, "#")
 }
 
 // mentions reports whether an identifier of that name is used below n. It does

@@ -22,6 +22,8 @@ type Compiler struct {
 	mu    sync.Mutex
 	files map[string]*sourceFile
 	done  map[unitKey]*outcome
+	// vetted are own packages without mistakes.
+	vetted map[unitKey]bool
 }
 
 // unitKey names what an evaluation saw: files with their content, all that they
@@ -81,11 +83,13 @@ func (c *Compiler) compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnosti
 type site struct {
 	tree      fs.FS
 	module    string                   // module path without its major version, "" without cue.mod
+	major     string                   // of the module, "v0"
 	all       map[string]*sourceFile   // by name
 	files     map[string][]*sourceFile // by directory, in the order of their names
 	instances []*instance              // of package site, parents before children
 	index     index
 	byLabels  map[string][]string  // servers by the labels asked for
+	root      *rootValues          // of the root directory
 	owners    map[label]*instance  // who contributes an id
 	hosts     []hosts              // of all profiles, until all servers are known
 	caseTexts map[string][2]string // address and time of each case as written
@@ -110,8 +114,9 @@ func (s *site) warnf(pos Position, path, format string, args ...any) {
 	s.diags = append(s.diags, Diagnostic{Severity: Warning, Pos: pos, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// merge joins both kinds of diagnostics: of what CUE found at or below a place
-// that has an error of ours, ours stands.
+// merge joins both kinds of diagnostics. Of what CUE found at or below a place
+// that has an error of ours, ours stands, and what is below a value of the wrong
+// type is wrong only because of that.
 func (s *site) merge() Diagnostics {
 	ours, wrong := map[string]bool{}, map[string]bool{}
 	for _, d := range s.diags {
@@ -119,24 +124,30 @@ func (s *site) merge() Diagnostics {
 			ours[d.Path] = true
 		}
 	}
-	// What is below a value of the wrong type is wrong only because of that.
 	for _, d := range s.fromCUE {
-		if strings.Contains(d.Message, " must be ") && strings.Contains(d.Message, ", not ") {
+		if d.Path != "" && strings.Contains(d.Message, " must be ") && strings.Contains(d.Message, ", not ") {
 			wrong[d.Path] = true
 		}
 	}
 	out := slices.Clone(s.diags)
 	for _, d := range s.fromCUE {
-		said := wrong[d.Path[:max(strings.LastIndexByte(d.Path, '.'), 0)]]
-		for p := d.Path; p != ""; p = p[:max(strings.LastIndexByte(p, '.'), 0)] {
-			said = said || ours[p]
+		said := ours[d.Path]
+		for p := parentPath(d.Path); p != ""; p = parentPath(p) {
+			said = said || ours[p] || wrong[p]
 		}
 		if !said {
 			out = append(out, d)
 		}
 	}
+	if len(s.fromCUE) > 0 && !out.HasErrors() {
+		out = append(out, s.fromCUE...) // whatever else: what CUE refuses is refused
+	}
 	return out.Sort()
 }
+
+// parentPath drops the last part of a path; that of a quoted label with dots is
+// cut somewhere within, which finds nothing and does no harm.
+func parentPath(p string) string { return p[:max(strings.LastIndexByte(p, '.'), 0)] }
 
 // plainError drops the operation and the path that the position already names.
 func plainError(err error) error {

@@ -3,7 +3,9 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"iter"
+	"strings"
 
 	"cuelang.org/go/cue"
 )
@@ -18,7 +20,7 @@ var (
 	pathX2Go     = cue.ParsePath("x2go")
 	pathHosts    = cue.ParsePath("hosts")
 	pathAccess   = cue.ParsePath("access")
-	pathSelf     = cue.Path{}
+	pathDeny     = cue.ParsePath("deny")
 
 	pathName          = cue.ParsePath("name")
 	pathIcon          = cue.ParsePath("icon")
@@ -32,25 +34,29 @@ var (
 var accessFields = []struct {
 	name string
 	path cue.Path
+	deny bool // below deny
 }{
-	{"everyone", cue.ParsePath("everyone")},
-	{"users", cue.ParsePath("users")},
-	{"groups", cue.ParsePath("groups")},
-	{"from", cue.ParsePath("from")},
-	{"deny.users", cue.ParsePath("deny.users")},
-	{"deny.groups", cue.ParsePath("deny.groups")},
-	{"deny.from", cue.ParsePath("deny.from")},
+	{"everyone", cue.ParsePath("everyone"), false},
+	{"users", cue.ParsePath("users"), false},
+	{"groups", cue.ParsePath("groups"), false},
+	{"from", cue.ParsePath("from"), false},
+	{"deny.users", cue.ParsePath("users"), true},
+	{"deny.groups", cue.ParsePath("groups"), true},
+	{"deny.from", cue.ParsePath("from"), true},
 }
 
 // decodeUnit reads what the unit's files make of v. It takes what is good and
 // leaves what is not: validation reports that.
 func decodeUnit(u *unit, v cue.Value) *outcome {
 	o := &outcome{profiles: map[string]*draft{}}
-	profiles := v.LookupPath(pathProfiles)
+	if d, ok := v.Default(); ok {
+		v = d // a choice at file level
+	}
+	profiles := look(v, pathProfiles)
 	if len(u.leaves) > 0 {
 		for _, f := range u.leaves {
 			for _, l := range f.ids {
-				value := profiles.LookupPath(cue.MakePath(cue.Str(l.id)))
+				value := look(profiles, cue.MakePath(cue.Str(l.id)))
 				if o.profiles[l.id] == nil && value.Exists() {
 					o.profiles[l.id] = decodeProfile(value, l.id, u.leaves)
 				}
@@ -59,18 +65,16 @@ func decodeUnit(u *unit, v cue.Value) *outcome {
 		return o
 	}
 	o.servers = map[string]*Server{}
-	for id, value := range fields(v, pathServers) {
+	for id, value := range fields(look(v, pathServers)) {
 		o.servers[id] = decodeServer(id, value)
 	}
-	for id, value := range fields(profiles, pathSelf) {
+	for id, value := range fields(profiles) {
 		o.profiles[id] = decodeProfile(value, id, u.library)
 	}
-	for name := range fields(v, pathSelf) {
+	for name := range fields(v) {
 		o.top = append(o.top, name)
 	}
-	if u.in.dir == "." {
-		o.root = decodeRoot(v)
-	}
+	o.root = decodeRoot(v)
 	return o
 }
 
@@ -82,8 +86,8 @@ func decodeRoot(v cue.Value) *rootValues {
 		cases:    map[string]*Case{},
 		texts:    map[string][2]string{},
 	}
-	for name, value := range fields(v, pathNetworks) {
-		r.networks[name] = stringList(value, pathSelf)
+	for name, value := range fields(look(v, pathNetworks)) {
+		r.networks[name] = stringList(value)
 	}
 	if data, err := v.LookupPath(pathParams).MarshalJSON(); err == nil {
 		d := json.NewDecoder(bytes.NewReader(data))
@@ -93,7 +97,7 @@ func decodeRoot(v cue.Value) *rootValues {
 			r.params = params
 		}
 	}
-	for name, value := range fields(v, pathCases) {
+	for name, value := range fields(look(v, pathCases)) {
 		r.cases[name] = decodeCase(name, value)
 		r.texts[name] = [2]string{text(value, "address", ""), text(value, "time", "")}
 	}
@@ -110,7 +114,7 @@ func decodeServer(id string, v cue.Value) *Server {
 		Weight:   integer(v, "weight", 100),
 		Sessions: integer(v, "capacity.sessions", 0),
 		State:    State(text(v, "state", string(Active))),
-		HostKeys: stringList(v, cue.ParsePath("hostKeys")),
+		HostKeys: stringList(at(v, "hostKeys")),
 	}
 }
 
@@ -120,18 +124,18 @@ func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
 	p := &d.profile
 	p.Name = stringAt(v, pathName)
 	p.Icon = stringAt(v, pathIcon)
-	p.Labels = labels(v.LookupPath(pathLabels), "")
+	p.Labels = labels(look(v, pathLabels), "")
 	p.Autologin = boolean(v.LookupPath(pathAutologin), false)
 	p.UseBrokerPass = boolean(v.LookupPath(pathUseBrokerPass), false)
-	if hosts := v.LookupPath(pathHosts); hosts.Exists() {
+	if hosts := look(v, pathHosts); hosts.Exists() {
 		d.hosts = decodeHosts(hosts)
 	}
-	if access := v.LookupPath(pathAccess); access.Exists() {
+	if access := look(v, pathAccess); access.Exists() {
 		decodeAccess(p, access)
 		d.hosts.hasAccess, d.hosts.brokenAccess = true, access.Validate() != nil
 	}
 	given := map[string]any{}
-	if x2go := v.LookupPath(pathX2Go); x2go.Exists() {
+	if x2go := look(v, pathX2Go); x2go.Exists() {
 		// Looking up each key is cheaper than Fields, which sorts.
 		for _, r := range settingRules {
 			if value := x2go.LookupPath(r.path); value.Exists() {
@@ -160,14 +164,20 @@ func accessPositions(files []*sourceFile, id string) map[string]Position {
 }
 
 func decodeHosts(v cue.Value) hosts {
-	ids := v.LookupPath(pathIDs)
-	return hosts{
+	ids := look(v, pathIDs)
+	h := hosts{
 		given:   true,
 		hasIDs:  ids.Exists(),
-		ids:     stringList(ids, pathSelf),
-		labels:  labels(v.LookupPath(pathLabels), ""),
+		ids:     stringList(ids),
+		labels:  labels(look(v, pathLabels), ""),
 		refused: v.Validate() != nil,
 	}
+	var key strings.Builder
+	for _, k := range sortedKeys(h.labels) {
+		fmt.Fprintf(&key, "%q=%q ", k, h.labels[k])
+	}
+	h.labelKey = key.String()
+	return h
 }
 
 func decodeAccess(p *Profile, v cue.Value) {
@@ -176,10 +186,14 @@ func decodeAccess(p *Profile, v cue.Value) {
 		"users": &a.Users, "groups": &a.Groups, "from": &a.From,
 		"deny.users": &a.Deny.Users, "deny.groups": &a.Deny.Groups, "deny.from": &a.Deny.From,
 	}
+	deny := look(v, pathDeny)
 	for _, f := range accessFields {
 		value := v.LookupPath(f.path)
+		if f.deny {
+			value = deny.LookupPath(f.path)
+		}
 		if list := lists[f.name]; list != nil {
-			*list = stringList(value, pathSelf)
+			*list = stringList(value)
 		} else {
 			a.Everyone = boolean(value, false)
 		}
@@ -190,18 +204,18 @@ func decodeCase(name string, v cue.Value) *Case {
 	c := &Case{
 		Name:   name,
 		User:   text(v, "user.name", ""),
-		Groups: stringList(v, cue.ParsePath("user.groups")),
-		Sees:   stringList(v, cue.ParsePath("sees")),
-		Hides:  stringList(v, cue.ParsePath("hides")),
+		Groups: stringList(at(v, "user.groups")),
+		Sees:   stringList(at(v, "sees")),
+		Hides:  stringList(at(v, "hides")),
 		Select: map[string]Selection{},
 	}
-	if exactly := v.LookupPath(cue.ParsePath("exactly")); exactly.Exists() {
-		c.Exactly = append([]string{}, stringList(exactly, pathSelf)...)
+	if exactly := at(v, "exactly"); exactly.Exists() {
+		c.Exactly = append([]string{}, stringList(exactly)...)
 	}
-	for id, sel := range fields(v, cue.ParsePath("select")) {
-		out := Selection{Facts: map[string]CaseFacts{}, Wins: text(sel, "wins", ""), WinsOneOf: stringList(sel, cue.ParsePath("winsOneOf"))}
-		for server, f := range fields(sel, cue.ParsePath("facts")) {
-			load, _ := f.LookupPath(cue.ParsePath("load1")).Float64()
+	for id, sel := range fields(at(v, "select")) {
+		out := Selection{Facts: map[string]CaseFacts{}, Wins: text(sel, "wins", ""), WinsOneOf: stringList(at(sel, "winsOneOf"))}
+		for server, f := range fields(at(sel, "facts")) {
+			load, _ := at(f, "load1").Float64()
 			out.Facts[server] = CaseFacts{Sessions: integer(f, "sessions", 0), Inflight: integer(f, "inflight", 0), Load1: load}
 		}
 		c.Select[id] = out
@@ -212,11 +226,25 @@ func decodeCase(name string, v cue.Value) *Case {
 // The following read one value; what is absent or of another type, which
 // validation reports, gives the default.
 
+// look gives the field of v, and its default if it has several values: nothing
+// can be looked up in a choice.
+func look(v cue.Value, p cue.Path) cue.Value {
+	v = v.LookupPath(p)
+	if d, ok := v.Default(); ok {
+		return d
+	}
+	return v
+}
+
+// at looks for one field after the other, "user.name".
 func at(v cue.Value, p string) cue.Value {
 	if p == "" {
 		return v
 	}
-	return v.LookupPath(cue.ParsePath(p))
+	for part := range strings.SplitSeq(p, ".") {
+		v = look(v, cue.MakePath(cue.Str(part)))
+	}
+	return v
 }
 
 func stringAt(v cue.Value, p cue.Path) string {
@@ -255,12 +283,12 @@ func setting(v cue.Value, def any) any {
 	case bool:
 		return boolean(v, def)
 	}
-	return stringList(v, pathSelf)
+	return stringList(v)
 }
 
 // stringList reads a list of strings.
-func stringList(v cue.Value, p cue.Path) []string {
-	it, err := v.LookupPath(p).List()
+func stringList(v cue.Value) []string {
+	it, err := v.List()
 	if err != nil {
 		return nil
 	}
@@ -275,7 +303,7 @@ func stringList(v cue.Value, p cue.Path) []string {
 
 func labels(v cue.Value, p string) map[string]string {
 	out := map[string]string{}
-	for k, value := range fields(at(v, p), pathSelf) {
+	for k, value := range fields(at(v, p)) {
 		if s, err := value.String(); err == nil {
 			out[k] = s
 		}
@@ -283,15 +311,17 @@ func labels(v cue.Value, p string) map[string]string {
 	return out
 }
 
-// fields iterates over the regular fields.
-func fields(v cue.Value, p cue.Path) iter.Seq2[string, cue.Value] {
+// fields iterates over the regular fields, with the defaults of those that have
+// several values.
+func fields(v cue.Value) iter.Seq2[string, cue.Value] {
 	return func(yield func(string, cue.Value) bool) {
-		it, err := v.LookupPath(p).Fields()
+		it, err := v.Fields()
 		if err != nil {
 			return
 		}
 		for it.Next() {
-			if !yield(it.Selector().Unquoted(), it.Value()) {
+			value, _ := it.Value().Default()
+			if !yield(it.Selector().Unquoted(), value) {
 				return
 			}
 		}

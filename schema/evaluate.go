@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"maps"
+	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 
 	"cuelang.org/go/cue"
@@ -77,6 +79,7 @@ func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
 		}
 	}
 	s.run(ctx, c.workers, pending, done)
+	s.vetPackages(ctx, c)
 	c.done = make(map[unitKey]*outcome, len(done))
 	for key, o := range done {
 		if o != nil && o.failure == nil {
@@ -300,7 +303,7 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 		return out, nil
 	}
 	var failed *failure
-	if err := v.Validate(cue.Attributes(true), cue.Definitions(true), cue.Hidden(true), cue.Concrete(true)); err != nil {
+	if err := validate(v); err != nil {
 		failed = &failure{err}
 	}
 	for _, u := range batch {
@@ -311,12 +314,59 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	return out, nil
 }
 
+// vetPackages validates the site's own packages by themselves, as plain cue does.
+func (s *site) vetPackages(ctx context.Context, c *Compiler) {
+	packages := s.packages()
+	vetted := map[unitKey]bool{}
+	for _, dir := range sortedKeys(s.files) {
+		first := s.files[dir][0]
+		if first.pkg == "site" || ctx.Err() != nil {
+			continue // two packages in one directory are an error already
+		}
+		var files []*sourceFile
+		for _, d := range chain(dir) {
+			for _, f := range s.files[d] {
+				if f.pkg == first.pkg {
+					files = append(files, f)
+				}
+			}
+		}
+		k := key(files, packages)
+		if !c.vetted[k] {
+			if err := s.vet(dir, files); err != nil {
+				s.report(err, &instance{dir: dir})
+				continue
+			}
+		}
+		vetted[k] = true
+	}
+	c.vetted = vetted
+}
+
+func (s *site) vet(dir string, files []*sourceFile) error {
+	inst, err := s.build(dir, files)
+	if err != nil {
+		return err
+	}
+	v := cuecontext.New().BuildInstance(inst)
+	if inst.Err != nil {
+		return inst.Err
+	}
+	return validate(v)
+}
+
+// validate is what `cue vet -c` does.
+func validate(v cue.Value) error {
+	return v.Validate(cue.Attributes(true), cue.Definitions(true), cue.Hidden(true), cue.Concrete(true))
+}
+
 // assemble puts together what the instances contribute, parents first.
 func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
 	catalog := &Catalog{
 		Networks: map[string]Network{}, Params: map[string]any{},
-		Servers: map[string]*Server{}, Profiles: map[string]*Profile{}, Cases: map[string]*Case{},
+		Servers: map[string]*Server{}, Profiles: make(map[string]*Profile, len(units)), Cases: map[string]*Case{},
 	}
+	s.hosts = make([]hosts, 0, len(units))
 	s.caseTexts = map[string][2]string{}
 	s.owners = make(map[label]*instance, len(units))
 	reported := map[*failure]bool{}
@@ -332,7 +382,7 @@ func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
 		if len(u.leaves) == 0 {
 			s.addLibrary(u.in, o, catalog)
 		}
-		for _, id := range sortedKeys(o.profiles) {
+		for id := range o.profiles {
 			if s.claim("profiles", id, u.in) {
 				d := o.profiles[id]
 				p := d.profile // a copy: the outcome is used again
@@ -344,13 +394,17 @@ func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
 			}
 		}
 	}
-	slices.SortFunc(s.hosts, func(a, b hosts) int { return cmp.Compare(a.profile.ID, b.profile.ID) })
 	return catalog
 }
 
 // addLibrary adds what is no profile.
 func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
-	if in.dir == "." && o.root != nil {
+	switch {
+	case o.root == nil: // nothing has a value
+	case in.dir != ".":
+		s.checkRootOnly(in, o.root)
+	default:
+		s.root = o.root
 		catalog.Site = o.root.site
 		catalog.Params = o.root.params
 		for _, name := range sortedKeys(o.root.networks) {
@@ -367,7 +421,9 @@ func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
 		s.caseTexts = o.root.texts
 	}
 	for _, id := range sortedKeys(o.servers) {
-		if s.claim("servers", id, in) {
+		if s.claim("servers", id, in) && in.dir != "." && len(s.index.id("servers", id)) == 0 {
+			s.errorRootOnly(in, "servers", "server "+strconv.Quote(id))
+		} else if s.owners[label{field: "servers", id: id}] == in {
 			srv := *o.servers[id]
 			srv.Pos = s.idPosition("servers", id)
 			catalog.Servers[id] = &srv
@@ -378,6 +434,37 @@ func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
 			s.errorf(Position{File: in.dir}, name, "unknown top-level field, made by a comprehension or an embedding%s", didYouMean(name, topLevel))
 		}
 	}
+}
+
+// checkRootOnly finds what a comprehension or an embedding adds in a folder to
+// what stands in the root only; labels are refused where they are written.
+func (s *site) checkRootOnly(in *instance, here *rootValues) {
+	if s.root == nil {
+		return // the root has errors of its own
+	}
+	for _, name := range sortedKeys(here.networks) {
+		if _, ok := s.root.networks[name]; !ok {
+			s.errorRootOnly(in, "networks", "network "+strconv.Quote(name))
+		}
+	}
+	for _, name := range sortedKeys(here.cases) {
+		if _, ok := s.root.cases[name]; !ok {
+			s.errorRootOnly(in, "cases", "case "+strconv.Quote(name))
+		}
+	}
+	if !reflect.DeepEqual(here.params, s.root.params) {
+		s.errorRootOnly(in, "params", "a part of params")
+	}
+	if here.site != s.root.site {
+		s.errorRootOnly(in, "site", "a part of site")
+	}
+}
+
+func (s *site) errorRootOnly(in *instance, field, what string) {
+	if slices.ContainsFunc(s.index.tops[field], func(f *sourceFile) bool { return f.dir == in.dir }) {
+		return // said at the label
+	}
+	s.errorf(Position{File: in.dir}, field, "%s is made here by a comprehension or an embedding: %s may stand in the root directory of the site only", what, field)
 }
 
 // claim notes that the instance has the id, and reports whether it contributes

@@ -118,7 +118,7 @@ func (x *index) expression(prefix []string, e ast.Expr) {
 		for _, d := range e.Elts {
 			switch d := d.(type) {
 			case *ast.Field:
-				if l, ok := fieldName(d); ok {
+				if l, ok := fieldName(d); ok && !isHidden(l) {
 					x.note(below(l), d.Label.Pos())
 					x.expression(below(l), d.Value)
 				}

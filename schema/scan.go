@@ -38,7 +38,8 @@ func (s *site) scan(before map[string]*sourceFile, workers int) error {
 				s.errorf(Position{File: name}, "", "a site has one cue.mod, in its root: remove this one")
 			}
 			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) != ".cue":
+		case d.IsDir() || path.Ext(name) != ".cue",
+			strings.HasSuffix(base, "_tool.cue"), strings.HasSuffix(base, "_test.cue"): // as for cue itself
 			return nil
 		case !d.Type().IsRegular():
 			s.errorf(Position{File: name}, "", "not a regular file")
