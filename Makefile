@@ -6,7 +6,7 @@ TOOL       = $(GO) tool -modfile=tools/go.mod
 FUZZTIME  ?= 60s
 BENCHTIME ?= 3s
 
-.PHONY: run build test race e2e bench lint soak
+.PHONY: run build test plain race e2e bench lint soak
 
 run: build ## the broker on its built-in demo site
 	bin/x2broker serve
@@ -17,6 +17,9 @@ build:
 # Not from the test cache, which does not know that some tests build the binary.
 test: ## needs Go and git, nothing else
 	$(GO) test -count=1 ./...
+
+plain: ## what cue and opa say of sites, held against check; builds both, minutes the first time
+	$(GO) test -count=1 -tags plain ./tests/agreement/...
 
 race: export CGO_ENABLED = 1
 race:
@@ -30,8 +33,8 @@ bench: ## figures, as ratios within one run
 
 lint:
 	@unformatted=$$($(TOOL) gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt:" $$unformatted; exit 1; }
-	$(GO) vet -tags e2e ./...
-	$(TOOL) staticcheck -tags e2e ./...
+	$(GO) vet -tags e2e,plain ./...
+	$(TOOL) staticcheck -tags e2e,plain ./...
 
 soak: ## hours of fuzzing and property runs
 	@set -e; for pkg in $$($(GO) list ./...); do \

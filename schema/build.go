@@ -38,7 +38,7 @@ func (s *site) readModule() {
 	if m.Language == nil || semver.Compare(m.Language.Version, minLanguage) < 0 {
 		s.errorf(Position{File: name}, "language.version", "write language: version: %q: the schema needs CUE %s or newer", cue.LanguageVersion(), minLanguage)
 	}
-	s.module = m.ModulePath()
+	s.module = m.ModuleRootPath()
 	s.major = m.MajorVersion()
 }
 

@@ -366,5 +366,3 @@ func (s *site) errorAt(where []string, format string, args ...any) {
 func (s *site) warnAt(where []string, format string, args ...any) {
 	s.warnf(s.index.at(where...), joinPath(where), format, args...)
 }
-
-func splitDots(field string) []string { return strings.Split(field, ".") }

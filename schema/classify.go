@@ -53,6 +53,12 @@ type attribute struct {
 	pos  Position
 }
 
+// aside reports whether the file is for cue's commands or tests, which are no
+// part of the package: it must be well formed, and that is all.
+func (f *sourceFile) aside() bool {
+	return strings.HasSuffix(f.name, "_tool.cue") || strings.HasSuffix(f.name, "_test.cue")
+}
+
 // parse gives a fresh syntax tree: resolving identifiers changes it, so that
 // two instances must not share one.
 func (f *sourceFile) parse() (*ast.File, error) {

@@ -86,6 +86,7 @@ type site struct {
 	major     string                   // of the module, "v0"
 	all       map[string]*sourceFile   // by name
 	files     map[string][]*sourceFile // by directory, in the order of their names
+	aside     []*sourceFile            // that are no part of their package, see sourceFile.aside
 	instances []*instance              // of package site, parents before children
 	index     index
 	byLabels  map[string][]string  // servers by the labels asked for

@@ -38,8 +38,7 @@ func (s *site) scan(before map[string]*sourceFile, workers int) error {
 				s.errorf(Position{File: name}, "", "a site has one cue.mod, in its root: remove this one")
 			}
 			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) != ".cue",
-			strings.HasSuffix(base, "_tool.cue"), strings.HasSuffix(base, "_test.cue"): // as for cue itself
+		case d.IsDir() || path.Ext(name) != ".cue":
 			return nil
 		case !d.Type().IsRegular():
 			s.errorf(Position{File: name}, "", "not a regular file")
@@ -122,11 +121,15 @@ func (s *site) add(f *sourceFile) bool {
 	for _, a := range f.refused {
 		s.errorf(a.pos, "", "@%s is not supported: a site is the same on every machine", a.name)
 	}
-	if f.pkg == "site" {
+	if f.pkg == "site" && !f.aside() {
 		s.checkLabels(f)
 	}
 	if len(f.refused) > 0 {
 		return false
+	}
+	if f.aside() {
+		s.aside = append(s.aside, f)
+		return true
 	}
 	s.files[f.dir] = append(s.files[f.dir], f)
 	return true
@@ -177,6 +180,11 @@ func (s *site) findInstances(brokenDirs map[string]bool) {
 		}
 		return strings.Compare(a, b)
 	})
+	for _, f := range s.aside {
+		if with := s.files[f.dir]; len(with) > 0 && with[0].pkg != f.pkg {
+			s.errorf(Position{File: f.name}, "", "package %s shares a directory with package %s", f.pkg, with[0].pkg)
+		}
+	}
 	byDir := map[string]*instance{}
 	for _, dir := range dirs {
 		in := &instance{dir: dir, ids: map[string]map[string]bool{"servers": {}, "profiles": {}}}

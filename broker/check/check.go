@@ -41,7 +41,7 @@ func Check(ctx context.Context, src source.Source) (Report, error) {
 		return r, err
 	}
 	snap, diags := snapshot.Build(ctx, schema.NewCompiler(), rev, tree)
-	r.Diagnostics = append(r.Diagnostics, diags...)
+	r.Diagnostics = append(append(r.Diagnostics, diags...), VendorWarnings(tree)...).Sort()
 	if snap == nil {
 		return r, ctx.Err()
 	}

@@ -37,8 +37,10 @@ var mayImport = map[string][]string{
 
 	"client":           {},
 	"examples":         {},
+	"tests/agreement":  {"*"},
 	"tests/bench":      {"*"},
 	"tests/brokertest": {"*"},
+	"tests/campus":     {"*"},
 	"tests/e2e":        {"*"},
 	"tests/layout":     {"*"},
 	"tests/site":       {"*"},
