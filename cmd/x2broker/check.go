@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,9 +33,7 @@ func (c *checkCmd) Run(ctx context.Context, io stdio) error {
 	}
 	switch c.Format {
 	case "json":
-		e := json.NewEncoder(io.out)
-		e.SetIndent("", "  ")
-		err = e.Encode(report)
+		err = writeJSON(io.out, report)
 	case "github":
 		err = report.WriteGitHub(io.out)
 	default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,9 +75,7 @@ func (c *loginCmd) Run(ctx context.Context, stdio stdio) error {
 		result.Selected = &server
 	}
 	if c.Format == "json" {
-		e := json.NewEncoder(stdio.out)
-		e.SetIndent("", "  ")
-		return e.Encode(result)
+		return writeJSON(stdio.out, result)
 	}
 	return c.print(stdio.out, result)
 }

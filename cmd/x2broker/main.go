@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +102,13 @@ func report(io stdio, err error) int {
 		return e.code
 	}
 	return exitFail
+}
+
+// writeJSON prints for tools, --format json.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 type versionCmd struct{}
