@@ -44,7 +44,7 @@ func (s *site) readModule() {
 
 // build makes CUE's instance of files of one package; of package site with the
 // built-in bindings.
-func (s *site) build(dir string, files []*sourceFile) (*build.Instance, error) {
+func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File) (*build.Instance, error) {
 	l := &loader{site: s}
 	l.ctx = build.NewContext(build.Loader(l.load))
 	inst := l.ctx.NewInstance(dir, nil)
@@ -57,17 +57,21 @@ func (s *site) build(dir string, files []*sourceFile) (*build.Instance, error) {
 			return nil, err
 		}
 	}
-	if err := addFiles(inst, files); err != nil {
+	if err := addFiles(inst, files, parsed); err != nil {
 		return nil, err
 	}
 	return inst, inst.Complete()
 }
 
-func addFiles(inst *build.Instance, files []*sourceFile) error {
+// addFiles adds files, of which some have been parsed for this instance.
+func addFiles(inst *build.Instance, files []*sourceFile, parsed map[*sourceFile]*ast.File) error {
 	for _, f := range files {
-		tree, err := f.parse()
-		if err != nil {
-			return err
+		tree := parsed[f]
+		if tree == nil {
+			var err error
+			if tree, err = f.parse(); err != nil {
+				return err
+			}
 		}
 		if err := inst.AddSyntax(tree); err != nil {
 			return err
@@ -132,7 +136,7 @@ func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
 			}
 		}
 	}
-	if err := addFiles(inst, files); err != nil {
+	if err := addFiles(inst, files, nil); err != nil {
 		inst.ReportError(errors.Promote(err, ""))
 		return inst
 	}

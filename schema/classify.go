@@ -65,7 +65,7 @@ func (f *sourceFile) parse() (*ast.File, error) {
 	return parser.ParseFile(f.name, f.data)
 }
 
-// classify parses a file and looks at it.
+// classify looks at a file.
 func classify(name string, data []byte) *sourceFile {
 	f := &sourceFile{name: name, dir: path.Dir(name), data: data}
 	h := sha256.New()
@@ -73,6 +73,14 @@ func classify(name string, data []byte) *sourceFile {
 	h.Write([]byte{0})
 	h.Write(data)
 	h.Sum(f.hash[:0])
+	if quickLeaf(f) {
+		return f
+	}
+	return f.classify()
+}
+
+// classify parses the file and looks at it.
+func (f *sourceFile) classify() *sourceFile {
 	tree, err := f.parse()
 	if err != nil {
 		f.err = err
@@ -82,14 +90,14 @@ func classify(name string, data []byte) *sourceFile {
 	for spec := range tree.ImportSpecs() {
 		f.imports = append(f.imports, importPath(spec))
 	}
-	c := classifier{file: f, self: bytes.Contains(data, []byte("self"))}
-	// Most files have a single word "profiles", which is the label.
-	c.reads = bytes.Count(data, []byte("profiles")) > 1
-	if bytes.IndexByte(data, '@') >= 0 {
+	c := classifier{file: f, self: bytes.Contains(f.data, []byte("self"))}
+	// Many files have a single word "profiles", which is the label.
+	c.reads = bytes.Count(f.data, []byte("profiles")) > 1
+	if bytes.IndexByte(f.data, '@') >= 0 {
 		ast.Walk(tree, c.attributes, nil)
 	}
 	c.declarations(tree)
-	f.usesCases = bytes.Contains(data, []byte("cases")) && mentions(tree, "cases") || c.self && mentions(tree, "self")
+	f.usesCases = bytes.Contains(f.data, []byte("cases")) && mentions(tree, "cases") || c.self && mentions(tree, "self")
 	return f
 }
 
@@ -192,6 +200,13 @@ func (c *classifier) field(d *ast.Field) {
 // access notes where a profile writes the fields of its access: at depth 0 the
 // profile, below it access itself, below that deny.
 func (c *classifier) access(id, prefix string, e ast.Expr, depth int) {
+	for {
+		b, is := e.(*ast.BinaryExpr) // {...} & more
+		if !is {
+			break
+		}
+		e = b.X
+	}
 	s, is := e.(*ast.StructLit)
 	if !is {
 		return

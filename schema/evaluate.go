@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/cuecontext"
 )
 
@@ -40,7 +41,10 @@ type outcome struct {
 	top      []string // regular fields at the top level
 }
 
-type failure struct{ err error }
+type failure struct {
+	err    error
+	syntax bool // of one file
+}
 
 // rootValues are what only the root directory says.
 type rootValues struct {
@@ -286,25 +290,29 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 			out, panicking = nil, &d
 		}
 	}()
+	out = make(map[unitKey]*outcome, len(batch))
+	batch, parsed := parseLeaves(batch, out)
+	if len(batch) == 0 {
+		return out, nil
+	}
 	files := slices.Clone(batch[0].library)
 	for _, u := range batch {
 		files = append(files, u.leaves...)
 	}
-	out = make(map[unitKey]*outcome, len(batch))
-	inst, err := s.build(batch[0].in.dir, files)
+	inst, err := s.build(batch[0].in.dir, files, parsed)
 	if err != nil {
-		out[batch[0].key] = &outcome{failure: &failure{err}}
+		out[batch[0].key] = &outcome{failure: &failure{err: err}}
 		return out, nil
 	}
 	// A context grows with all it evaluates, so that each batch has its own.
 	v := cuecontext.New().BuildInstance(inst)
 	if inst.Err != nil { // the files do not go together, and nothing has a value
-		out[batch[0].key] = &outcome{failure: &failure{inst.Err}}
+		out[batch[0].key] = &outcome{failure: &failure{err: inst.Err}}
 		return out, nil
 	}
 	var failed *failure
 	if err := validate(v); err != nil {
-		failed = &failure{err}
+		failed = &failure{err: err}
 	}
 	for _, u := range batch {
 		o := decodeUnit(u, v)
@@ -344,7 +352,7 @@ func (s *site) vetPackages(ctx context.Context, c *Compiler) {
 }
 
 func (s *site) vet(dir string, files []*sourceFile) error {
-	inst, err := s.build(dir, files)
+	inst, err := s.build(dir, files, nil)
 	if err != nil {
 		return err
 	}
@@ -358,6 +366,30 @@ func (s *site) vet(dir string, files []*sourceFile) error {
 // validate is what `cue vet -c` does.
 func validate(v cue.Value) error {
 	return v.Validate(cue.Attributes(true), cue.Definitions(true), cue.Hidden(true), cue.Concrete(true))
+}
+
+// parseLeaves parses the leaves of a batch. Those that do not parse, which their
+// tokens did not tell, are taken out: they cost the others nothing.
+func parseLeaves(batch []*unit, out map[unitKey]*outcome) ([]*unit, map[*sourceFile]*ast.File) {
+	good := batch[:0:0]
+	parsed := map[*sourceFile]*ast.File{}
+	for _, u := range batch {
+		var failed *failure
+		for _, f := range u.leaves {
+			tree, err := f.parse()
+			if err != nil {
+				failed = &failure{err: err, syntax: true}
+				break
+			}
+			parsed[f] = tree
+		}
+		if failed != nil {
+			out[u.key] = &outcome{failure: failed}
+			continue
+		}
+		good = append(good, u)
+	}
+	return good, parsed
 }
 
 // assemble puts together what the instances contribute, parents first.
@@ -377,7 +409,12 @@ func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
 		}
 		if o.failure != nil && !reported[o.failure] {
 			reported[o.failure] = true // for all units of the batch
-			s.report(o.failure.err, u.in)
+			if o.failure.syntax {
+				s.broken = true
+				s.report(o.failure.err, nil)
+			} else {
+				s.report(o.failure.err, u.in)
+			}
 		}
 		if len(u.leaves) == 0 {
 			s.addLibrary(u.in, o, catalog)
