@@ -170,3 +170,17 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// A file that names profiles once, to look at them all, was taken for one whose
+// only mention is the label, and evaluated without the leaves.
+func TestAFileThatLooksAtAllProfilesSeesThem(t *testing.T) {
+	catalog := compile(t, site(
+		"site.cue", "package site\n\nsite: name: \"S\"\nservers: s: {}\n",
+		"a.cue", "package site\n\nprofiles: a: {name: \"A\", hosts: ids: [\"s\"], access: everyone: true}\n",
+		"b.cue", "package site\n\nprofiles: b: {name: \"B\", hosts: ids: [\"s\"], access: everyone: true}\n",
+		"cases.cue", "package site\n\ncases: all: {user: name: \"u\", address: \"10.0.0.1\", sees: [for id, _ in profiles {id}]}\n",
+	))
+	if diff := cmp.Diff([]string{"a", "b"}, catalog.Cases["all"].Sees); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

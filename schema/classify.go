@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"path"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue/ast"
@@ -91,8 +92,16 @@ func (f *sourceFile) classify() *sourceFile {
 		f.imports = append(f.imports, importPath(spec))
 	}
 	c := classifier{file: f, self: bytes.Contains(f.data, []byte("self"))}
-	// Many files have a single word "profiles", which is the label.
-	c.reads = bytes.Count(f.data, []byte("profiles")) > 1
+	// Many files have the word "profiles" once, as a label of the top level.
+	words := bytes.Count(f.data, []byte("profiles"))
+	c.reads = words > 1 || words == 1 && !slices.ContainsFunc(tree.Decls, func(d ast.Decl) bool {
+		field, is := d.(*ast.Field)
+		if !is {
+			return false
+		}
+		name, _ := fieldName(field)
+		return name == "profiles"
+	})
 	if bytes.IndexByte(f.data, '@') >= 0 {
 		ast.Walk(tree, c.attributes, nil)
 	}

@@ -89,12 +89,12 @@ type site struct {
 	aside     []*sourceFile            // that are no part of their package, see sourceFile.aside
 	instances []*instance              // of package site, parents before children
 	index     index
-	byLabels  map[string][]string  // servers by the labels asked for
-	root      *rootValues          // of the root directory
-	owners    map[label]*instance  // who contributes an id
-	hosts     []hosts              // of all profiles, until all servers are known
-	caseTexts map[string][2]string // address and time of each case as written
-	broken    bool                 // a file could not be read, so that things may be missing
+	byLabels  map[string][]string             // servers by the labels asked for
+	root      *rootValues                     // of the root directory
+	owners    map[string]map[string]*instance // who contributes an id
+	hosts     []hosts                         // of all profiles, until all servers are known
+	caseTexts map[string][2]string            // address and time of each case as written
+	broken    bool                            // a file could not be read, so that things may be missing
 	diags     Diagnostics
 	fromCUE   Diagnostics // what CUE found; dropped where diags say it better
 }
@@ -103,8 +103,8 @@ type site struct {
 type instance struct {
 	dir    string
 	parent *instance
-	broken bool // a file of it or above does not parse
-	ids    map[string]map[string]bool
+	broken bool                       // a file of it or above does not parse
+	ids    map[string]map[string]bool // that it has, its own and inherited; nil without instances below
 }
 
 func (s *site) errorf(pos Position, path, format string, args ...any) {

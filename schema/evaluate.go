@@ -30,6 +30,7 @@ type unit struct {
 	key     unitKey
 	library []*sourceFile
 	leaves  []*sourceFile // that share ids, most often one; none for the library itself
+	outcome *outcome      // once it is known
 }
 
 // An outcome is what a unit came to. It is never changed.
@@ -71,26 +72,39 @@ func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
 			units = append(units, s.units(in, packages, c.whole)...)
 		}
 	}
-	done := make(map[unitKey]*outcome, len(units))
-	pending := make([]*unit, 0, len(units))
+	var pending []*unit
+	asked := map[unitKey]bool{}
 	for _, u := range units {
-		if _, known := done[u.key]; known {
-			continue
-		}
-		done[u.key] = c.done[u.key]
-		if done[u.key] == nil {
+		if u.outcome = c.done[u.key]; u.outcome == nil && !asked[u.key] {
+			asked[u.key] = true
 			pending = append(pending, u)
 		}
 	}
-	s.run(ctx, c.workers, pending, done)
+	if len(pending) > 0 {
+		found := make(map[unitKey]*outcome, len(pending))
+		s.run(ctx, c.workers, pending, found)
+		for _, u := range units {
+			if u.outcome == nil {
+				u.outcome = found[u.key]
+			}
+		}
+		c.remember(units)
+	}
 	s.vetPackages(ctx, c)
-	c.done = make(map[unitKey]*outcome, len(done))
-	for key, o := range done {
-		if o != nil && o.failure == nil {
-			c.done[key] = o
+	return s.assemble(units)
+}
+
+// remember keeps the outcomes of units without mistakes, and forgets what no
+// unit has used for a while.
+func (c *Compiler) remember(units []*unit) {
+	if c.done == nil || len(c.done) > 2*len(units)+minShard {
+		c.done = make(map[unitKey]*outcome, len(units))
+	}
+	for _, u := range units {
+		if u.outcome != nil && u.outcome.failure == nil {
+			c.done[u.key] = u.outcome
 		}
 	}
-	return s.assemble(units, done)
 }
 
 // units splits what an instance sees; not at all if something computes profiles.
@@ -393,17 +407,18 @@ func parseLeaves(batch []*unit, out map[unitKey]*outcome) ([]*unit, map[*sourceF
 }
 
 // assemble puts together what the instances contribute, parents first.
-func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
+func (s *site) assemble(units []*unit) *Catalog {
 	catalog := &Catalog{
 		Networks: map[string]Network{}, Params: map[string]any{},
 		Servers: map[string]*Server{}, Profiles: make(map[string]*Profile, len(units)), Cases: map[string]*Case{},
 	}
 	s.hosts = make([]hosts, 0, len(units))
 	s.caseTexts = map[string][2]string{}
-	s.owners = make(map[label]*instance, len(units))
+	s.owners = map[string]map[string]*instance{"servers": {}, "profiles": make(map[string]*instance, len(units))}
+	slab := make([]Profile, 0, len(units)) // of most sites, one for each unit
 	reported := map[*failure]bool{}
 	for _, u := range units {
-		o := done[u.key]
+		o := u.outcome
 		if o == nil {
 			continue // ctx ended, or CUE panicked
 		}
@@ -422,11 +437,15 @@ func (s *site) assemble(units []*unit, done map[unitKey]*outcome) *Catalog {
 		for id := range o.profiles {
 			if s.claim("profiles", id, u.in) {
 				d := o.profiles[id]
-				p := d.profile // a copy: the outcome is used again
+				if len(slab) == cap(slab) {
+					slab = make([]Profile, 0, 1+len(units)/8)
+				}
+				slab = append(slab, d.profile) // a copy: the outcome is used again
+				p := &slab[len(slab)-1]
 				p.Pos = s.idPosition("profiles", id)
-				catalog.Profiles[id] = &p
+				catalog.Profiles[id] = p
 				h := d.hosts
-				h.profile = &p
+				h.profile = p
 				s.hosts = append(s.hosts, h)
 			}
 		}
@@ -460,7 +479,7 @@ func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
 	for _, id := range sortedKeys(o.servers) {
 		if s.claim("servers", id, in) && in.dir != "." && len(s.index.id("servers", id)) == 0 {
 			s.errorRootOnly(in, "servers", "server "+strconv.Quote(id))
-		} else if s.owners[label{field: "servers", id: id}] == in {
+		} else if s.owners["servers"][id] == in {
 			srv := *o.servers[id]
 			srv.Pos = s.idPosition("servers", id)
 			catalog.Servers[id] = &srv
@@ -509,10 +528,9 @@ func (s *site) errorRootOnly(in *instance, field, what string) {
 // directory contributes the id too, or when a file here writes an id that is
 // inherited: whoever does so most likely means a thing of his own.
 func (s *site) claim(kind, id string, in *instance) bool {
-	if in.ids[kind][id] {
-		return false // the same leaf, seen from here
+	if in.ids != nil {
+		in.ids[kind][id] = true
 	}
-	in.ids[kind][id] = true
 	if in.parent != nil && in.parent.ids[kind][id] {
 		owner := in.parent
 		for owner.parent != nil && owner.parent.ids[kind][id] {
@@ -525,12 +543,11 @@ func (s *site) claim(kind, id string, in *instance) bool {
 		}
 		return false
 	}
-	key := label{field: kind, id: id}
-	if other := s.owners[key]; other != nil {
+	if other := s.owners[kind][id]; other != nil {
 		s.errorTwice(kind, id, s.labelIn(kind, id, in.dir), s.labelIn(kind, id, other.dir))
 		return false
 	}
-	s.owners[key] = in
+	s.owners[kind][id] = in
 	return true
 }
 

@@ -10,8 +10,8 @@ import (
 // often empty or point into the schema. Ids are known at once; what is below
 // them is looked up in the files when there is something to say about it.
 type index struct {
-	ids    map[label][]idSite       // by field and id, without position
-	tops   map[string][]*sourceFile // files of package site that have a top-level field
+	ids    map[string]map[string][]idSite // by field and id
+	tops   map[string][]*sourceFile       // files of package site that have a top-level field
 	walked map[*sourceFile]bool
 	fields map[string]writtenField // by path
 }
@@ -30,7 +30,7 @@ type writtenField struct {
 
 func newIndex(files map[string][]*sourceFile) index {
 	x := index{
-		ids: map[label][]idSite{}, tops: map[string][]*sourceFile{},
+		ids: map[string]map[string][]idSite{}, tops: map[string][]*sourceFile{},
 		walked: map[*sourceFile]bool{}, fields: map[string]writtenField{},
 	}
 	for _, dir := range sortedKeys(files) {
@@ -42,8 +42,10 @@ func newIndex(files map[string][]*sourceFile) index {
 				x.tops[l.field] = append(x.tops[l.field], f)
 			}
 			for _, l := range f.ids {
-				key := label{field: l.field, id: l.id}
-				x.ids[key] = append(x.ids[key], idSite{f, l.pos})
+				if x.ids[l.field] == nil {
+					x.ids[l.field] = map[string][]idSite{}
+				}
+				x.ids[l.field][l.id] = append(x.ids[l.field][l.id], idSite{f, l.pos})
 			}
 		}
 	}
@@ -51,7 +53,7 @@ func newIndex(files map[string][]*sourceFile) index {
 }
 
 // id gives the files that write an id, in file order.
-func (x *index) id(field, id string) []idSite { return x.ids[label{field: field, id: id}] }
+func (x *index) id(field, id string) []idSite { return x.ids[field][id] }
 
 // find gives the position of the path or of its nearest ancestor that a file
 // writes.

@@ -187,11 +187,12 @@ func (s *site) findInstances(brokenDirs map[string]bool) {
 	}
 	byDir := map[string]*instance{}
 	for _, dir := range dirs {
-		in := &instance{dir: dir, ids: map[string]map[string]bool{"servers": {}, "profiles": {}}}
+		in := &instance{dir: dir}
 		for _, d := range chain(dir) {
 			in.broken = in.broken || brokenDirs[d]
 			if d != dir && byDir[d] != nil && in.parent == nil {
 				in.parent = byDir[d]
+				in.parent.ids = map[string]map[string]bool{"servers": {}, "profiles": {}}
 			}
 		}
 		byDir[dir] = in
