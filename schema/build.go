@@ -48,6 +48,11 @@ func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 	l := &loader{site: s}
 	l.ctx = build.NewContext(build.Loader(l.load))
 	inst := l.ctx.NewInstance(dir, nil)
+	if err := addFiles(inst, files, parsed); err != nil {
+		return nil, err
+	}
+	// Last, as plain cue has a site's x2broker.cue: what it makes of
+	// comprehensions can depend on the order.
 	if files[0].pkg == "site" {
 		binding, err := parser.ParseFile(bindingFile, bindingSource)
 		if err != nil {
@@ -56,9 +61,6 @@ func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 		if err := inst.AddSyntax(binding); err != nil {
 			return nil, err
 		}
-	}
-	if err := addFiles(inst, files, parsed); err != nil {
-		return nil, err
 	}
 	return inst, inst.Complete()
 }

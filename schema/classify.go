@@ -25,6 +25,7 @@ type sourceFile struct {
 	err     error  // it does not parse
 	pkg     string
 	refused []attribute // attributes that a site may not have
+	circles []Position  // comprehensions that make profiles from all profiles
 	imports []string
 	labels  []label // top-level regular fields
 	ids     []label // second level of the fields that hold things by id
@@ -147,6 +148,9 @@ func (c *classifier) declarations(tree *ast.File) {
 			f.computes = f.computes || c.looksAtProfiles(d)
 		default: // a comprehension or an embedding can make anything
 			f.leaf, f.casesOnly, f.computes = false, false, true
+			if made, is := d.(*ast.Comprehension); is && mentionsLabel(made.Value, "profiles") {
+				c.circle(made)
+			}
 		}
 	}
 	f.leaf = f.leaf && len(f.ids) > 0
@@ -181,6 +185,9 @@ func (c *classifier) field(d *ast.Field) {
 	for _, e := range s.Elts {
 		field, is := e.(*ast.Field)
 		if !is {
+			if made, is := e.(*ast.Comprehension); is && name == "profiles" {
+				c.circle(made)
+			}
 			if _, comment := e.(*ast.CommentGroup); !comment {
 				f.leaf = false
 				f.computes = f.computes || name == "profiles"
@@ -204,6 +211,31 @@ func (c *classifier) field(d *ast.Field) {
 	if f.computes {
 		f.leaf = false
 	}
+}
+
+// circle notes a comprehension that ranges over the profiles to make profiles.
+// Whether CUE finds that out, and what it makes of it, depends on the order of
+// the files.
+func (c *classifier) circle(made *ast.Comprehension) {
+	for _, clause := range made.Clauses {
+		if over, is := clause.(*ast.ForClause); is && c.looksAtProfiles(over.Source) {
+			c.file.circles = append(c.file.circles, position(made.Pos()))
+			return
+		}
+	}
+}
+
+// mentionsLabel reports whether a field of that name is written below n.
+func mentionsLabel(n ast.Node, name string) bool {
+	found := false
+	ast.Walk(n, func(n ast.Node) bool {
+		if f, is := n.(*ast.Field); is {
+			l, _ := fieldName(f)
+			found = found || l == name
+		}
+		return !found
+	}, nil)
+	return found
 }
 
 // access notes where a profile writes the fields of its access: at depth 0 the

@@ -109,7 +109,7 @@ func (c *Compiler) remember(units []*unit) {
 
 // units splits what an instance sees; not at all if something computes profiles.
 func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
-	var library, leaves []*sourceFile
+	var all, library, leaves []*sourceFile // in the order in which cue reads them
 	usesCases := false
 	for _, dir := range chain(in.dir) {
 		for _, f := range s.files[dir] {
@@ -118,6 +118,7 @@ func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 			}
 			computes = computes || f.computes
 			usesCases = usesCases || f.usesCases
+			all = append(all, f)
 			if f.leaf {
 				leaves = append(leaves, f)
 			} else {
@@ -126,8 +127,7 @@ func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 		}
 	}
 	if computes {
-		library = append(library, leaves...)
-		return []*unit{{in: in, key: key(library, packages), library: library}}
+		return []*unit{{in: in, key: key(all, packages), library: all}}
 	}
 	library, leaves = promote(library, leaves)
 	out := []*unit{{in: in, key: key(library, packages), library: library}}

@@ -121,6 +121,9 @@ func (s *site) add(f *sourceFile) bool {
 	for _, a := range f.refused {
 		s.errorf(a.pos, "", "@%s is not supported: a site is the same on every machine", a.name)
 	}
+	for _, pos := range f.circles {
+		s.errorf(pos, "profiles", "profiles are made here from all profiles, which has no certain result: range over a hidden field instead")
+	}
 	if f.pkg == "site" && !f.aside() {
 		s.checkLabels(f)
 	}
