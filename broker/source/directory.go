@@ -56,12 +56,17 @@ func (d *Directory) read(ctx context.Context) (Revision, error) {
 		return Revision{}, fmt.Errorf("site directory %q: %w", d.path, err)
 	}
 	defer root.Close()
+	if looksBare(root) {
+		return Revision{}, fmt.Errorf("site directory %q: looks like a bare Git repository: write file://%s", d.path, d.path)
+	}
+	// Whoever names a directory by mistake should not wait until all below it
+	// has been read.
+	if names, err := fs.Glob(root.FS(), "*.cue"); err != nil || len(names) == 0 {
+		return Revision{}, fmt.Errorf("site directory %q has no CUE file: is it the root of a site?", d.path)
+	}
 	tree, err := readSettled(ctx, root.FS())
 	if err != nil {
 		return Revision{}, fmt.Errorf("site directory %q: %w", d.path, err)
-	}
-	if looksBare(tree) {
-		return Revision{}, fmt.Errorf("site directory %q: looks like a bare Git repository: write file://%s", d.path, d.path)
 	}
 	if id := tree.Digest(); id != d.rev.ID {
 		d.rev = Revision{ID: id, Time: newest(root, tree)}
@@ -81,10 +86,18 @@ func readSettled(ctx context.Context, fsys fs.FS) (tree *Tree, err error) {
 	return tree, err
 }
 
-// looksBare reports whether a tree is what `git init --bare` makes.
-func looksBare(t *Tree) bool {
-	head, objects, refs := t.nodes["HEAD"], t.nodes["objects"], t.nodes["refs"]
-	return head != nil && objects != nil && refs != nil && head.mode.IsRegular() && objects.IsDir() && refs.IsDir()
+// looksBare reports whether the directory is what `git init --bare` makes.
+func looksBare(root *os.Root) bool {
+	head, err := root.Stat("HEAD")
+	if err != nil || !head.Mode().IsRegular() {
+		return false
+	}
+	for _, name := range []string{"objects", "refs"} {
+		if info, err := root.Stat(name); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
 
 func newest(root *os.Root, t *Tree) time.Time {
