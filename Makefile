@@ -4,6 +4,7 @@ export CGO_ENABLED = 0
 GO        ?= go
 TOOL       = $(GO) tool -modfile=tools/go.mod
 FUZZTIME  ?= 60s
+CHECKS    ?= 100000
 BENCHTIME ?= 3s
 
 .PHONY: run build test plain race e2e bench lint soak
@@ -43,4 +44,4 @@ soak: ## hours of fuzzing and property runs
 			$(GO) test -run '^$$' -fuzz "^$$fuzz\$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; \
 	done
-	$(GO) test -count=1 $$($(GO) list -f '{{if .TestImports}}{{join .TestImports " "}} {{.ImportPath}}{{end}}' ./... | grep pgregory.net/rapid | awk '{print $$NF}') -rapid.checks=100000
+	$(GO) test -count=1 $$($(GO) list -f '{{if .TestImports}}{{join .TestImports " "}} {{.ImportPath}}{{end}}' ./... | grep pgregory.net/rapid | awk '{print $$NF}') -rapid.checks=$(CHECKS)
