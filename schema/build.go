@@ -65,6 +65,20 @@ func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 	return inst, inst.Complete()
 }
 
+// packageFiles are the files of a package in dir and the directories above it,
+// in the order in which cue reads them.
+func (s *site) packageFiles(dir, pkg string) []*sourceFile {
+	var out []*sourceFile
+	for _, d := range chain(dir) {
+		for _, f := range s.files[d] {
+			if f.pkg == pkg {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
 // addFiles adds files, of which some have been parsed for this instance.
 func addFiles(inst *build.Instance, files []*sourceFile, parsed map[*sourceFile]*ast.File) error {
 	for _, f := range files {
@@ -130,15 +144,7 @@ func (l *loader) load(pos token.Pos, importPath string) *build.Instance {
 	}
 	l.stack = append(l.stack, importPath)
 	defer func() { l.stack = l.stack[:len(l.stack)-1] }()
-	var files []*sourceFile
-	for _, d := range chain(dir) {
-		for _, f := range l.site.files[d] {
-			if f.pkg == pkg {
-				files = append(files, f)
-			}
-		}
-	}
-	if err := addFiles(inst, files, nil); err != nil {
+	if err := addFiles(inst, l.site.packageFiles(dir, pkg), nil); err != nil {
 		inst.ReportError(errors.Promote(err, ""))
 		return inst
 	}

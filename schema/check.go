@@ -254,15 +254,13 @@ func (s *site) checkHosts(h hosts, cat *Catalog) {
 			}
 			h.profile.Servers = append(h.profile.Servers, id)
 		}
+		slices.Sort(h.profile.Servers)
+		h.profile.Servers = slices.Compact(h.profile.Servers)
 	} else {
 		h.profile.Servers = s.labelled(h.labelKey, h.labels, cat)
 		if len(h.profile.Servers) == 0 {
 			s.errorAt(append(where, "labels"), "no server has these labels, so that no server can start this profile")
 		}
-	}
-	if h.hasIDs {
-		slices.Sort(h.profile.Servers)
-		h.profile.Servers = slices.Compact(h.profile.Servers)
 	}
 }
 

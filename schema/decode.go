@@ -110,7 +110,7 @@ func decodeServer(id string, v cue.Value) *Server {
 		Address:  text(v, "address", id),
 		Port:     integer(v, "port", 22),
 		Hostname: text(v, "hostname", id),
-		Labels:   labels(v, "labels"),
+		Labels:   labels(v),
 		Weight:   integer(v, "weight", 100),
 		Sessions: integer(v, "capacity.sessions", 0),
 		State:    State(text(v, "state", string(Active))),
@@ -120,11 +120,11 @@ func decodeServer(id string, v cue.Value) *Server {
 
 // decodeProfile reads a profile that some of the files write.
 func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
-	d := &draft{profile: Profile{ID: id, Labels: map[string]string{}}}
+	d := &draft{profile: Profile{ID: id}}
 	p := &d.profile
 	p.Name = stringAt(v, pathName)
 	p.Icon = stringAt(v, pathIcon)
-	p.Labels = labels(look(v, pathLabels), "")
+	p.Labels = labels(v)
 	p.Autologin = boolean(v.LookupPath(pathAutologin), false)
 	p.UseBrokerPass = boolean(v.LookupPath(pathUseBrokerPass), false)
 	if hosts := look(v, pathHosts); hosts.Exists() {
@@ -169,7 +169,7 @@ func decodeHosts(v cue.Value) hosts {
 		given:   true,
 		hasIDs:  ids.Exists(),
 		ids:     stringList(ids),
-		labels:  labels(look(v, pathLabels), ""),
+		labels:  labels(v),
 		refused: v.Validate() != nil,
 	}
 	var key strings.Builder
@@ -301,9 +301,10 @@ func stringList(v cue.Value) []string {
 	return out
 }
 
-func labels(v cue.Value, p string) map[string]string {
+// labels reads the field of that name.
+func labels(v cue.Value) map[string]string {
 	out := map[string]string{}
-	for k, value := range fields(at(v, p)) {
+	for k, value := range fields(look(v, pathLabels)) {
 		if s, err := value.String(); err == nil {
 			out[k] = s
 		}

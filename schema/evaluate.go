@@ -90,7 +90,7 @@ func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
 		}
 		c.remember(units)
 	}
-	s.vetPackages(ctx, c)
+	s.vetPackages(ctx, c, packages)
 	return s.assemble(units)
 }
 
@@ -109,21 +109,16 @@ func (c *Compiler) remember(units []*unit) {
 
 // units splits what an instance sees; not at all if something computes profiles.
 func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
-	var all, library, leaves []*sourceFile // in the order in which cue reads them
+	all := s.packageFiles(in.dir, "site")
+	var library, leaves []*sourceFile
 	usesCases := false
-	for _, dir := range chain(in.dir) {
-		for _, f := range s.files[dir] {
-			if f.pkg != "site" {
-				continue
-			}
-			computes = computes || f.computes
-			usesCases = usesCases || f.usesCases
-			all = append(all, f)
-			if f.leaf {
-				leaves = append(leaves, f)
-			} else {
-				library = append(library, f)
-			}
+	for _, f := range all {
+		computes = computes || f.computes
+		usesCases = usesCases || f.usesCases
+		if f.leaf {
+			leaves = append(leaves, f)
+		} else {
+			library = append(library, f)
 		}
 	}
 	if computes {
@@ -313,15 +308,9 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	for _, u := range batch {
 		files = append(files, u.leaves...)
 	}
-	inst, err := s.build(batch[0].in.dir, files, parsed)
+	v, err := s.value(batch[0].in.dir, files, parsed)
 	if err != nil {
 		out[batch[0].key] = &outcome{failure: &failure{err: err}}
-		return out, nil
-	}
-	// A context grows with all it evaluates, so that each batch has its own.
-	v := cuecontext.New().BuildInstance(inst)
-	if inst.Err != nil { // the files do not go together, and nothing has a value
-		out[batch[0].key] = &outcome{failure: &failure{err: inst.Err}}
 		return out, nil
 	}
 	var failed *failure
@@ -336,23 +325,30 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	return out, nil
 }
 
+// value evaluates files of one package. The error says that they do not go
+// together, and nothing has a value then.
+func (s *site) value(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File) (cue.Value, error) {
+	inst, err := s.build(dir, files, parsed)
+	if err != nil {
+		return cue.Value{}, err
+	}
+	// A context grows with all it evaluates, so that each call has its own.
+	v := cuecontext.New().BuildInstance(inst)
+	if inst.Err != nil {
+		return cue.Value{}, inst.Err
+	}
+	return v, nil
+}
+
 // vetPackages validates the site's own packages by themselves, as plain cue does.
-func (s *site) vetPackages(ctx context.Context, c *Compiler) {
-	packages := s.packages()
+func (s *site) vetPackages(ctx context.Context, c *Compiler, packages []byte) {
 	vetted := map[unitKey]bool{}
 	for _, dir := range sortedKeys(s.files) {
 		first := s.files[dir][0]
 		if first.pkg == "site" || ctx.Err() != nil {
 			continue // two packages in one directory are an error already
 		}
-		var files []*sourceFile
-		for _, d := range chain(dir) {
-			for _, f := range s.files[d] {
-				if f.pkg == first.pkg {
-					files = append(files, f)
-				}
-			}
-		}
+		files := s.packageFiles(dir, first.pkg)
 		k := key(files, packages)
 		if !c.vetted[k] {
 			if err := s.vet(dir, files); err != nil {
@@ -366,13 +362,9 @@ func (s *site) vetPackages(ctx context.Context, c *Compiler) {
 }
 
 func (s *site) vet(dir string, files []*sourceFile) error {
-	inst, err := s.build(dir, files, nil)
+	v, err := s.value(dir, files, nil)
 	if err != nil {
 		return err
-	}
-	v := cuecontext.New().BuildInstance(inst)
-	if inst.Err != nil {
-		return inst.Err
 	}
 	return validate(v)
 }

@@ -63,7 +63,7 @@ func (s *site) explain(e errors.Error, in *instance) (Diagnostic, bool) {
 		d.Pos = Position{File: "."}
 	}
 	for _, place := range places {
-		if place != d.Pos && place.File != vendoredBinding && len(d.Related) < 3 {
+		if place != d.Pos && place.File != VendoredBinding && len(d.Related) < 3 {
 			d.Related = append(d.Related, place)
 		}
 	}
@@ -180,9 +180,6 @@ func (s *site) reword(message string, p []string) string {
 	return message
 }
 
-// vendoredBinding is the file in which sites keep a copy of the bindings.
-const vendoredBinding = "x2broker.cue"
-
 // remedy says how to write a value that has the wrong type.
 func remedy(label, want, value string) string {
 	switch {
@@ -241,7 +238,7 @@ func userPositions(e errors.Error) []Position {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Position) int {
-		return cmp.Compare(strings.Count(a.File, vendoredBinding), strings.Count(b.File, vendoredBinding))
+		return cmp.Compare(strings.Count(a.File, VendoredBinding), strings.Count(b.File, VendoredBinding))
 	})
 	return out
 }

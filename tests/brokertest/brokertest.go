@@ -4,7 +4,6 @@ package brokertest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -199,9 +198,6 @@ func (b *Broker) URL() string { return "http://" + b.Addr + "/plain/" }
 // Kill ends the broker as a crash would.
 func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
 
-// Stop ends the broker as an operator would.
-func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
-
 func (b *Broker) end(sig syscall.Signal) {
 	b.tb.Helper()
 	if b.done == nil {
@@ -247,9 +243,6 @@ func (b *Broker) WaitReady() {
 	b.WaitLog(`msg="revision serves"`)
 }
 
-// PID is the broker's process.
-func (b *Broker) PID() int { return b.cmd.Process.Pid }
-
 // Client is a user at the broker, who connects from the given loopback address.
 func (b *Broker) Client(user, from string) *client.Client {
 	return &client.Client{URL: b.URL(), User: user, Password: user + "-pw", HTTP: HTTPFrom(from)}
@@ -262,28 +255,6 @@ func HTTPFrom(from string) *http.Client {
 		Timeout:   Deadline,
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true},
 	}
-}
-
-// Post sends a body and gives status and text of the reply.
-func (b *Broker) Post(ctx context.Context, path, contentType, body string) (int, string) {
-	b.tb.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+b.Addr+path, strings.NewReader(body))
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := HTTPFrom("127.0.0.1").Do(req)
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
 }
 
 // Get sends a GET and gives status and text of the reply.
