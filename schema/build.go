@@ -2,6 +2,7 @@ package schema
 
 import (
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,8 +44,8 @@ func (s *site) readModule() {
 }
 
 // build makes CUE's instance of files of one package; of package site with the
-// built-in bindings.
-func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File) (*build.Instance, error) {
+// built-in bindings of some fields.
+func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File, bound fieldSet) (*build.Instance, error) {
 	l := &loader{site: s}
 	l.ctx = build.NewContext(build.Loader(l.load))
 	inst := l.ctx.NewInstance(dir, nil)
@@ -58,6 +59,14 @@ func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 		if err != nil {
 			return nil, err
 		}
+		binding.Decls = slices.DeleteFunc(binding.Decls, func(d ast.Decl) bool {
+			field, is := d.(*ast.Field)
+			if !is {
+				return false
+			}
+			name, _ := fieldName(field)
+			return bound&(1<<slices.Index(topLevel, name)) == 0
+		})
 		if err := inst.AddSyntax(binding); err != nil {
 			return nil, err
 		}
@@ -89,7 +98,10 @@ func addFiles(inst *build.Instance, files []*sourceFile, parsed map[*sourceFile]
 				return err
 			}
 		}
-		if err := inst.AddSyntax(tree); err != nil {
+		if len(inst.Files) > 0 {
+			// The parser has resolved the identifiers; AddSyntax would do it again.
+			inst.Files = append(inst.Files, tree)
+		} else if err := inst.AddSyntax(tree); err != nil {
 			return err
 		}
 	}

@@ -37,10 +37,13 @@ type sourceFile struct {
 	// computes: it may make profiles whose ids are not written anywhere, or looks
 	// at all profiles. All files that see it must be evaluated together.
 	computes bool
-	// usesCases: something refers to the cases.
-	usesCases bool
-	// casesOnly: nothing but cases, which nothing else can refer to.
-	casesOnly bool
+	// plain: nothing but fields of the top level that a site has, which only those
+	// can see who mention them.
+	plain bool
+	// mentions are the fields of the top level that something here may refer to.
+	mentions fieldSet
+	// usesVendored: it may use what only the site's copy of the bindings defines.
+	usesVendored bool
 }
 
 // A label is a field written with a literal name.
@@ -48,6 +51,22 @@ type label struct {
 	field string // top-level field
 	id    string // below it; "" for the field itself
 	pos   Position
+}
+
+// A fieldSet has a bit for each field of topLevel.
+type fieldSet uint8
+
+const allFields = ^fieldSet(0)
+
+// has gives the fields of the top level that the file has.
+func (f *sourceFile) has() fieldSet {
+	var set fieldSet
+	for _, l := range f.labels {
+		if i := slices.Index(topLevel, l.field); i >= 0 {
+			set |= 1 << i
+		}
+	}
+	return set
 }
 
 type attribute struct {
@@ -75,6 +94,7 @@ func classify(name string, data []byte) *sourceFile {
 	h.Write([]byte{0})
 	h.Write(data)
 	h.Sum(f.hash[:0])
+	f.usesVendored = bytes.Contains(data, []byte("_serverRE"))
 	if quickLeaf(f) {
 		return f
 	}
@@ -107,7 +127,11 @@ func (f *sourceFile) classify() *sourceFile {
 		ast.Walk(tree, c.attributes, nil)
 	}
 	c.declarations(tree)
-	f.usesCases = bytes.Contains(f.data, []byte("cases")) && mentions(tree, "cases") || c.self && mentions(tree, "self")
+	for i, name := range topLevel {
+		if bytes.Contains(f.data, []byte(name)) && mentions(tree, name) || c.self && mentions(tree, "self") {
+			f.mentions |= 1 << i
+		}
+	}
 	return f
 }
 
@@ -137,24 +161,24 @@ func (c *classifier) attributes(n ast.Node) bool {
 // declarations looks at the top level.
 func (c *classifier) declarations(tree *ast.File) {
 	f := c.file
-	f.leaf, f.casesOnly = true, true
+	f.leaf, f.plain = true, true
 	for _, d := range tree.Decls {
 		switch d := d.(type) {
 		case *ast.Package, *ast.ImportDecl, *ast.CommentGroup:
 		case *ast.Field:
 			c.field(d)
 		case *ast.LetClause:
-			f.leaf, f.casesOnly = false, false
+			f.leaf, f.plain = false, false
 			f.computes = f.computes || c.looksAtProfiles(d)
 		default: // a comprehension or an embedding can make anything
-			f.leaf, f.casesOnly, f.computes = false, false, true
+			f.leaf, f.plain, f.computes = false, false, true
 			if made, is := d.(*ast.Comprehension); is && mentionsLabel(made.Value, "profiles") {
 				c.circle(made)
 			}
 		}
 	}
 	f.leaf = f.leaf && len(f.ids) > 0
-	f.casesOnly = f.casesOnly && len(f.labels) > 0
+	f.plain = f.plain && len(f.labels) > 0
 }
 
 func (c *classifier) field(d *ast.Field) {
@@ -165,11 +189,11 @@ func (c *classifier) field(d *ast.Field) {
 	}
 	if !literal {
 		// A dynamic label, or a pattern over the top level.
-		f.leaf, f.casesOnly, f.computes = false, false, true
+		f.leaf, f.plain, f.computes = false, false, true
 		return
 	}
-	if name != "cases" {
-		f.casesOnly = false
+	if !slices.Contains(topLevel, name) {
+		f.plain = false
 	}
 	if name != "profiles" {
 		f.leaf = false
@@ -305,6 +329,8 @@ func mentions(n ast.Node, name string) bool {
 			if n.Value != nil {
 				ast.Walk(n.Value, walk, nil)
 			}
+			return false
+		case *ast.Package:
 			return false
 		case *ast.SelectorExpr:
 			ast.Walk(n.X, walk, nil) // x.profiles is no use of profiles

@@ -94,7 +94,9 @@ type site struct {
 	owners    map[string]map[string]*instance // who contributes an id
 	hosts     []hosts                         // of all profiles, until all servers are known
 	caseTexts map[string][2]string            // address and time of each case as written
-	broken    bool                            // a file could not be read, so that things may be missing
+	// usesVendored: a file may use what only the site's own bindings define.
+	usesVendored bool
+	broken       bool                         // a file could not be read, so that things may be missing
 	diags     Diagnostics
 	fromCUE   Diagnostics // what CUE found; dropped where diags say it better
 }

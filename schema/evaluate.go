@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -29,6 +30,7 @@ type unit struct {
 	in      *instance
 	key     unitKey
 	library []*sourceFile
+	fields  fieldSet      // of the top level that its files can see
 	leaves  []*sourceFile // that share ids, most often one; none for the library itself
 	outcome *outcome      // once it is known
 }
@@ -110,11 +112,12 @@ func (c *Compiler) remember(units []*unit) {
 // units splits what an instance sees; not at all if something computes profiles.
 func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 	all := s.packageFiles(in.dir, "site")
+	if i := slices.IndexFunc(all, s.isVendored); i >= 0 && len(all) > 1 {
+		all = slices.Delete(all, i, i+1)
+	}
 	var library, leaves []*sourceFile
-	usesCases := false
 	for _, f := range all {
 		computes = computes || f.computes
-		usesCases = usesCases || f.usesCases
 		if f.leaf {
 			leaves = append(leaves, f)
 		} else {
@@ -122,19 +125,45 @@ func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 		}
 	}
 	if computes {
-		return []*unit{{in: in, key: key(all, packages), library: all}}
+		return []*unit{{in: in, key: key(all, packages), library: all, fields: allFields}}
 	}
 	library, leaves = promote(library, leaves)
-	out := []*unit{{in: in, key: key(library, packages), library: library}}
-	forLeaves := library
-	if !usesCases {
-		forLeaves = slices.DeleteFunc(slices.Clone(library), func(f *sourceFile) bool { return f.casesOnly })
-	}
+	out := []*unit{{in: in, key: key(library, packages), library: library, fields: allFields}}
+	forLeaves, fields := visible(library, leaves)
 	libraryKey := key(forLeaves, packages)
 	for _, group := range groups(leaves) {
-		out = append(out, &unit{in: in, key: key(group, libraryKey[:]), library: forLeaves, leaves: group})
+		out = append(out, &unit{in: in, key: key(group, libraryKey[:]), library: forLeaves, fields: fields, leaves: group})
 	}
 	return out
+}
+
+// isVendored reports whether the file is the x2broker.cue that this x2broker
+// writes: it says no more than the built-in bindings and the checks behind them,
+// and takes CUE a third of its time on a large site.
+func (s *site) isVendored(f *sourceFile) bool {
+	return f.name == VendoredBinding && bytes.Equal(f.data, vendoredBindingSource) && !s.usesVendored
+}
+
+// visible gives the fields that leaves can see, directly or not, and the files
+// of the library without those that have other fields only.
+func visible(library, leaves []*sourceFile) ([]*sourceFile, fieldSet) {
+	needed := fieldSet(1) << slices.Index(topLevel, "profiles")
+	for _, f := range leaves {
+		needed |= f.mentions
+	}
+	for {
+		before := needed
+		out := library[:0:0]
+		for _, f := range library {
+			if !f.plain || f.has()&needed != 0 {
+				out = append(out, f)
+				needed |= f.has() | f.mentions
+			}
+		}
+		if needed == before {
+			return out, needed
+		}
+	}
 }
 
 // promote moves leaves to the library that write an id which the library writes
@@ -308,7 +337,7 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	for _, u := range batch {
 		files = append(files, u.leaves...)
 	}
-	v, err := s.value(batch[0].in.dir, files, parsed)
+	v, err := s.value(batch[0].in.dir, files, parsed, batch[0].fields)
 	if err != nil {
 		out[batch[0].key] = &outcome{failure: &failure{err: err}}
 		return out, nil
@@ -325,10 +354,11 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	return out, nil
 }
 
-// value evaluates files of one package. The error says that they do not go
-// together, and nothing has a value then.
-func (s *site) value(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File) (cue.Value, error) {
-	inst, err := s.build(dir, files, parsed)
+// value evaluates files of one package; of package site with the bindings of
+// these fields. The error says that they do not go together, and nothing has a
+// value then.
+func (s *site) value(dir string, files []*sourceFile, parsed map[*sourceFile]*ast.File, bound fieldSet) (cue.Value, error) {
+	inst, err := s.build(dir, files, parsed, bound)
 	if err != nil {
 		return cue.Value{}, err
 	}
@@ -362,7 +392,7 @@ func (s *site) vetPackages(ctx context.Context, c *Compiler, packages []byte) {
 }
 
 func (s *site) vet(dir string, files []*sourceFile) error {
-	v, err := s.value(dir, files, nil)
+	v, err := s.value(dir, files, nil, 0)
 	if err != nil {
 		return err
 	}

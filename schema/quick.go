@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"slices"
 
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/scanner"
@@ -17,7 +18,7 @@ import (
 // when it is evaluated.
 func quickLeaf(f *sourceFile) bool {
 	if bytes.Count(f.data, []byte("profiles")) != 1 || bytes.IndexByte(f.data, '@') >= 0 ||
-		bytes.Contains(f.data, []byte("self")) || bytes.Contains(f.data, []byte("cases")) || f.aside() {
+		bytes.Contains(f.data, []byte("self")) || f.aside() {
 		return false
 	}
 	q := quick{file: f}
@@ -25,10 +26,10 @@ func quickLeaf(f *sourceFile) bool {
 	q.next()
 	q.next()
 	if !q.leaf() || q.failed {
-		f.ids, f.access, f.labels = nil, nil, nil
+		f.ids, f.access, f.labels, f.mentions = nil, nil, nil, 0
 		return false
 	}
-	f.pkg, f.leaf = "site", true
+	f.pkg, f.leaf, f.plain = "site", true, true
 	return true
 }
 
@@ -51,6 +52,11 @@ func (q *quick) next() {
 		q.failed = true // the scanner needs the parser's help
 		q.ahead = token.EOF
 	}
+	if q.tok == token.IDENT && q.ahead != token.COLON {
+		if i := slices.Index(topLevel, q.lit); i >= 0 {
+			q.file.mentions |= 1 << i
+		}
+	}
 }
 
 func (q *quick) leaf() bool {
@@ -63,6 +69,7 @@ func (q *quick) leaf() bool {
 		return false
 	}
 	q.next()
+	q.file.mentions = 0 // of the package clause
 	if q.tok != token.IDENT || q.lit != "profiles" || q.ahead != token.COLON {
 		return false
 	}

@@ -107,6 +107,7 @@ func (s *site) read(name string, before *sourceFile) (f *sourceFile) {
 // add takes one file in and reports whether it can be evaluated.
 func (s *site) add(f *sourceFile) bool {
 	s.all[f.name] = f
+	s.usesVendored = s.usesVendored || f.usesVendored && f.name != VendoredBinding
 	switch {
 	case f.unread != "":
 		s.errorf(Position{File: f.name}, "", "%s", f.unread)

@@ -21,13 +21,15 @@ import (
 const compileMemory = "X2BROKER_BENCH_COMPILE"
 
 // fullSite has n profiles in 20 folders, one file each, with every field and
-// session key of the schema set in the profile or by its folder.
+// session key of the schema set in the profile or by its folder, and the
+// x2broker.cue that `x2broker init` writes.
 func fullSite(n int) map[string][]byte {
 	site := map[string][]byte{"site.cue": []byte(`package site
 
 site: {name: "Bench", timezone: "Europe/Berlin"}
 networks: campus: ["10.0.0.0/8", "2001:db8::/32"]
 `)}
+	site[schema.VendoredBinding] = schema.Vendored()[schema.VendoredBinding]
 	var servers bytes.Buffer
 	servers.WriteString("package site\n\n")
 	for i := range 40 {
