@@ -20,24 +20,29 @@ import (
 // itself goes by the version of the module.
 const minLanguage = "v0.14.0"
 
-// readModule takes the module's path from cue.mod/module.cue, if there is one.
+const moduleName = "cue.mod/module.cue"
+
+// readModule reads the file that names the module, if there is one.
 func (s *site) readModule() {
-	const name = "cue.mod/module.cue"
-	data, err := fs.ReadFile(s.tree, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := fs.ReadFile(s.tree, moduleName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.errorf(Position{File: moduleName}, "", "cannot be read: %v", plainError(err))
+	}
+	s.moduleFile = data
+}
+
+// checkModule takes the module's path from its file.
+func (s *site) checkModule() {
+	if s.moduleFile == nil {
 		return // the site imports no packages of its own then
 	}
-	if err != nil {
-		s.errorf(Position{File: name}, "", "cannot be read: %v", plainError(err))
-		return
-	}
-	m, err := modfile.Parse(data, name)
+	m, err := modfile.Parse(s.moduleFile, moduleName)
 	if err != nil {
 		s.report(err, nil)
 		return
 	}
 	if m.Language == nil || semver.Compare(m.Language.Version, minLanguage) < 0 {
-		s.errorf(Position{File: name}, "language.version", "write language: version: %q: the schema needs CUE %s or newer", cue.LanguageVersion(), minLanguage)
+		s.errorf(Position{File: moduleName}, "language.version", "write language: version: %q: the schema needs CUE %s or newer", cue.LanguageVersion(), minLanguage)
 	}
 	s.module = m.ModuleRootPath()
 	s.major = m.MajorVersion()

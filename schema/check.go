@@ -39,16 +39,28 @@ func (s *site) check(cat *Catalog) {
 	for _, id := range slices.Sorted(maps.Keys(cat.Servers)) {
 		s.checkServer(cat.Servers[id])
 	}
+	s.checkProfiles(cat)
+	for _, name := range slices.Sorted(maps.Keys(cat.Cases)) {
+		s.checkCase(cat.Cases[name], cat)
+	}
+}
+
+// checkProfiles notes what it finds by profile.
+func (s *site) checkProfiles(cat *Catalog) {
+	s.said = map[string]Diagnostics{}
+	rest := s.diags
 	for _, h := range s.hosts {
+		s.diags = nil
 		if !h.clean {
 			s.checkProfile(h.profile)
 		}
 		s.checkAccess(h, cat)
 		s.checkHosts(h, cat)
+		if len(s.diags) > 0 {
+			s.said[h.profile.ID] = s.diags
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(cat.Cases)) {
-		s.checkCase(cat.Cases[name], cat)
-	}
+	s.diags = rest
 }
 
 func (s *site) checkSite(cat *Catalog) {

@@ -24,6 +24,7 @@ type Compiler struct {
 	done  map[unitKey]*outcome
 	// vetted are own packages without mistakes.
 	vetted map[unitKey]bool
+	base   *base // nil if there is none
 }
 
 // unitKey names what an evaluation saw: files with their content, all that they
@@ -57,15 +58,22 @@ func panicked(r any) Diagnostic {
 
 func (c *Compiler) compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnostics) {
 	s := &site{tree: tree, byLabels: map[string][]string{}}
-	if err := s.scan(c.files, c.workers); err != nil {
+	if err := s.read(c.files, c.workers); err != nil {
 		s.errorf(Position{File: "."}, "", "cannot read the site: %v", err)
 		return nil, s.diags
 	}
 	c.files = s.all
+	if c.base != nil {
+		if catalog, diags, ok := c.base.patch(ctx, c, s); ok {
+			return catalog, diags
+		}
+		s = &site{tree: tree, names: s.names, all: s.all, moduleFile: s.moduleFile, byLabels: map[string][]string{}, diags: s.diags}
+	}
+	s.order()
 	if len(s.instances) == 0 && !s.broken {
 		s.errorf(Position{File: "."}, "", "no CUE file with `package site` here: is this the root of a site?")
 	}
-	catalog := s.evaluate(ctx, c)
+	catalog, units := s.evaluate(ctx, c)
 	if ctx.Err() != nil {
 		s.errorf(Position{File: "."}, "", "gave up: %v", context.Cause(ctx))
 	} else if len(s.instances) > 0 {
@@ -73,6 +81,7 @@ func (c *Compiler) compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnosti
 		s.checkFields()
 	}
 	diags := s.merge()
+	c.base = newBase(s, units, catalog, diags)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -81,24 +90,28 @@ func (c *Compiler) compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnosti
 
 // A site is the state of one compilation.
 type site struct {
-	tree      fs.FS
-	module    string                   // module path without its major version, "" without cue.mod
-	major     string                   // of the module, "v0"
-	all       map[string]*sourceFile   // by name
-	files     map[string][]*sourceFile // by directory, in the order of their names
-	aside     []*sourceFile            // that are no part of their package, see sourceFile.aside
-	instances []*instance              // of package site, parents before children
-	index     index
-	byLabels  map[string][]string             // servers by the labels asked for
-	root      *rootValues                     // of the root directory
-	owners    map[string]map[string]*instance // who contributes an id
-	hosts     []hosts                         // of all profiles, until all servers are known
-	caseTexts map[string][2]string            // address and time of each case as written
+	tree       fs.FS
+	names      []string // of the CUE files, in order
+	moduleFile []byte
+	module     string                   // module path without its major version, "" without cue.mod
+	major      string                   // of the module, "v0"
+	all        map[string]*sourceFile   // by name
+	files      map[string][]*sourceFile // by directory, in the order of their names
+	aside      []*sourceFile            // that are no part of their package, see sourceFile.aside
+	instances  []*instance              // of package site, parents before children
+	index      index
+	byLabels   map[string][]string             // servers by the labels asked for
+	root       *rootValues                     // of the root directory
+	owners     map[string]map[string]*instance // who contributes an id
+	hosts      []hosts                         // of all profiles, until all servers are known
+	caseTexts  map[string][2]string            // address and time of each case as written
 	// usesVendored: a file may use what only the site's own bindings define.
 	usesVendored bool
-	broken       bool                         // a file could not be read, so that things may be missing
-	diags     Diagnostics
-	fromCUE   Diagnostics // what CUE found; dropped where diags say it better
+	importsSite  bool // a file imports a package site of the site itself
+	broken       bool // a file could not be read, so that things may be missing
+	diags        Diagnostics
+	said         map[string]Diagnostics // of profiles by themselves, by id
+	fromCUE      Diagnostics            // what CUE found; dropped where diags say it better
 }
 
 // An instance is a directory that holds files of package site.
@@ -122,7 +135,11 @@ func (s *site) warnf(pos Position, path, format string, args ...any) {
 // type is wrong only because of that.
 func (s *site) merge() Diagnostics {
 	ours, wrong := map[string]bool{}, map[string]bool{}
-	for _, d := range s.diags {
+	found := slices.Clone(s.diags)
+	for _, id := range sortedKeys(s.said) {
+		found = append(found, s.said[id]...)
+	}
+	for _, d := range found {
 		if d.Severity == Error && strings.Contains(d.Path, ".") {
 			ours[d.Path] = true
 		}
@@ -132,7 +149,7 @@ func (s *site) merge() Diagnostics {
 			wrong[d.Path] = true
 		}
 	}
-	out := slices.Clone(s.diags)
+	out := found
 	for _, d := range s.fromCUE {
 		said := ours[d.Path]
 		for p := parentPath(d.Path); p != ""; p = parentPath(p) {

@@ -33,6 +33,8 @@ type unit struct {
 	fields  fieldSet      // of the top level that its files can see
 	leaves  []*sourceFile // that share ids, most often one; none for the library itself
 	outcome *outcome      // once it is known
+
+	libraryKey unitKey // of a unit with leaves: its key without them
 }
 
 // An outcome is what a unit came to. It is never changed.
@@ -66,7 +68,7 @@ type draft struct {
 
 // evaluate evaluates all units that are not known from before, and puts the
 // catalog together.
-func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
+func (s *site) evaluate(ctx context.Context, c *Compiler) (*Catalog, []*unit) {
 	var units []*unit
 	packages := s.packages()
 	for _, in := range s.instances {
@@ -74,35 +76,40 @@ func (s *site) evaluate(ctx context.Context, c *Compiler) *Catalog {
 			units = append(units, s.units(in, packages, c.whole)...)
 		}
 	}
+	if len(c.done) > 2*len(units)+minShard {
+		c.done = nil // most of it is of sites long gone
+	}
+	for _, u := range units {
+		u.outcome = c.done[u.key]
+	}
+	s.evaluateUnits(ctx, c, units)
+	s.vetPackages(ctx, c, packages)
+	return s.assemble(units), units
+}
+
+// evaluateUnits evaluates the units whose outcome is not known, and remembers
+// those without mistakes.
+func (s *site) evaluateUnits(ctx context.Context, c *Compiler, units []*unit) {
 	var pending []*unit
 	asked := map[unitKey]bool{}
 	for _, u := range units {
-		if u.outcome = c.done[u.key]; u.outcome == nil && !asked[u.key] {
+		if u.outcome == nil && !asked[u.key] {
 			asked[u.key] = true
 			pending = append(pending, u)
 		}
 	}
-	if len(pending) > 0 {
-		found := make(map[unitKey]*outcome, len(pending))
-		s.run(ctx, c.workers, pending, found)
-		for _, u := range units {
-			if u.outcome == nil {
-				u.outcome = found[u.key]
-			}
-		}
-		c.remember(units)
+	if len(pending) == 0 {
+		return
 	}
-	s.vetPackages(ctx, c, packages)
-	return s.assemble(units)
-}
-
-// remember keeps the outcomes of units without mistakes, and forgets what no
-// unit has used for a while.
-func (c *Compiler) remember(units []*unit) {
-	if c.done == nil || len(c.done) > 2*len(units)+minShard {
+	found := make(map[unitKey]*outcome, len(pending))
+	s.run(ctx, c.workers, pending, found)
+	if c.done == nil {
 		c.done = make(map[unitKey]*outcome, len(units))
 	}
 	for _, u := range units {
+		if u.outcome == nil {
+			u.outcome = found[u.key]
+		}
 		if u.outcome != nil && u.outcome.failure == nil {
 			c.done[u.key] = u.outcome
 		}
@@ -132,7 +139,7 @@ func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 	forLeaves, fields := visible(library, leaves)
 	libraryKey := key(forLeaves, packages)
 	for _, group := range groups(leaves) {
-		out = append(out, &unit{in: in, key: key(group, libraryKey[:]), library: forLeaves, fields: fields, leaves: group})
+		out = append(out, &unit{in: in, key: key(group, libraryKey[:]), library: forLeaves, fields: fields, leaves: group, libraryKey: libraryKey})
 	}
 	return out
 }
@@ -235,15 +242,24 @@ func groups(leaves []*sourceFile) [][]*sourceFile {
 	return out
 }
 
-// packages names all that the site's files can import.
+// packages names all that the site's files import from it.
 func (s *site) packages() []byte {
+	imported := map[string]bool{}
+	for _, f := range s.all {
+		for _, p := range f.imports {
+			imported[p] = true
+		}
+	}
 	h := sha256.New()
-	h.Write([]byte(s.module))
-	for _, dir := range sortedKeys(s.files) {
-		for _, f := range s.files[dir] {
-			if f.pkg != "site" {
-				h.Write(f.hash[:])
-			}
+	h.Write([]byte(s.module + "@" + s.major))
+	for _, p := range sortedKeys(imported) {
+		dir, pkg, ok := s.ownPackage(p)
+		if !ok {
+			continue
+		}
+		s.importsSite = s.importsSite || pkg == "site"
+		for _, f := range s.packageFiles(dir, pkg) {
+			h.Write(f.hash[:])
 		}
 	}
 	return h.Sum(nil)

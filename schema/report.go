@@ -304,11 +304,12 @@ func quoteLabel(l string) string {
 	return strconv.Quote(l)
 }
 
-// didYouMean names the nearest candidate, if one is near.
+// didYouMean names the nearest candidate, if one is near; of several, the first
+// by the alphabet.
 func didYouMean(word string, candidates []string) string {
 	best, bestDistance := "", 1+len(word)/4
 	for _, c := range candidates {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d <= bestDistance && (best == "" || d < bestDistance) {
+		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d <= bestDistance && (best == "" || d < bestDistance || c < best) {
 			best, bestDistance = c, d
 		}
 	}

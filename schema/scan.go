@@ -11,13 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// scan reads the tree and finds the instances. Files that are as before are not
-// parsed again.
-func (s *site) scan(before map[string]*sourceFile, workers int) error {
-	var names []string
-	s.all = map[string]*sourceFile{}
-	s.files = map[string][]*sourceFile{}
-	brokenDirs := map[string]bool{}
+// read reads the tree. Files that are as before are not parsed again.
+func (s *site) read(before map[string]*sourceFile, workers int) error {
 	err := fs.WalkDir(s.tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -44,24 +39,35 @@ func (s *site) scan(before map[string]*sourceFile, workers int) error {
 			s.errorf(Position{File: name}, "", "not a regular file")
 			return nil
 		}
-		names = append(names, name)
+		s.names = append(s.names, name)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	files := make([]*sourceFile, len(names))
-	inParallel(workers, len(names), func(i int) { files[i] = s.read(names[i], before[names[i]]) })
-	for _, f := range files {
-		if !s.add(f) {
+	files := make([]*sourceFile, len(s.names))
+	inParallel(workers, len(files), func(i int) { files[i] = s.readFile(s.names[i], before[s.names[i]]) })
+	s.all = make(map[string]*sourceFile, len(files))
+	for i, name := range s.names {
+		s.all[name] = files[i]
+	}
+	s.readModule()
+	return nil
+}
+
+// order finds the instances.
+func (s *site) order() {
+	s.files = map[string][]*sourceFile{}
+	brokenDirs := map[string]bool{}
+	for _, name := range s.names {
+		if f := s.all[name]; !s.add(f) {
 			s.broken = true
 			brokenDirs[f.dir] = true
 		}
 	}
-	s.readModule()
+	s.checkModule()
 	s.index = newIndex(s.files)
 	s.findInstances(brokenDirs)
-	return nil
 }
 
 // inParallel calls f for 0 to n-1, in chunks.
@@ -85,8 +91,8 @@ func inParallel(workers, n int, f func(int)) {
 	wg.Wait()
 }
 
-// read classifies one file, unless it is as before.
-func (s *site) read(name string, before *sourceFile) (f *sourceFile) {
+// readFile classifies one file, unless it is as before.
+func (s *site) readFile(name string, before *sourceFile) (f *sourceFile) {
 	defer func() {
 		if r := recover(); r != nil { // as from CUE's parser
 			f = &sourceFile{name: name, dir: path.Dir(name), unread: fmt.Sprintf("CUE's parser failed: %v", r)}
@@ -106,7 +112,6 @@ func (s *site) read(name string, before *sourceFile) (f *sourceFile) {
 
 // add takes one file in and reports whether it can be evaluated.
 func (s *site) add(f *sourceFile) bool {
-	s.all[f.name] = f
 	s.usesVendored = s.usesVendored || f.usesVendored && f.name != VendoredBinding
 	switch {
 	case f.unread != "":
