@@ -51,6 +51,10 @@ What the session is like, in the names of X2Go Client's own settings. A default 
 the profile does not have. "Client" in that column: the broker then sends nothing, and the client decides; where its
 default is known, it follows in brackets.
 
+The last column names the client that takes the key from a broker, the first release that does, and the file of its
+source, as X2Go Client 4.1.2.2 and Python X2Go 0.6.1.3 name it. X2Go Client asks brokers since 3.99.0.0; Python X2Go, the
+library of PyHoca, since 0.5.0.0. A key that no client takes has no effect.
+
 The broker alone sets ` + "`host`, `sshport`, `status`, `key` and `user`; `name`, `icon`, `autologin` and `usebrokerpass`" + `
 are fields of the profile.
 
@@ -154,73 +158,8 @@ func render(t *testing.T, template string) string {
 			f, _ := definition(t, name)
 			return comment(f)
 		}
-		_, lit := definition(t, name)
-		var b strings.Builder
-		b.WriteString("| field | is | default | meaning |\n|---|---|---|---|\n")
-		for _, r := range rows(lit, "") {
-			if r.meaning == "" {
-				t.Errorf("%s: %s has no comment in the schema", name, r.key)
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.key, escaped(r.kind), escaped(r.defText(name == "#X2Go")), escaped(r.meaning))
-		}
-		return strings.TrimSuffix(b.String(), "\n")
+		return table(t, name)
 	})
-}
-
-// A docRow is a field as its table shows it.
-type docRow struct {
-	key, kind, meaning string
-	def                string // as the comment says it, "" if it does not
-	byBroker           bool   // def is what the broker sends or assumes
-	required           bool
-}
-
-func (r docRow) defText(sent bool) string {
-	switch {
-	case r.required:
-		return "required"
-	case r.def == "" && sent:
-		return "client"
-	case r.def == "":
-		return ""
-	case !r.byBroker:
-		return "client (" + r.def + ")"
-	}
-	return r.def
-}
-
-// rows lists the fields of a struct, those within them behind a dot.
-func rows(lit *ast.StructLit, prefix string) []docRow {
-	var out []docRow
-	for _, d := range lit.Elts {
-		f, ok := d.(*ast.Field)
-		if !ok {
-			continue
-		}
-		key, ok := fieldName(f)
-		if !ok {
-			continue
-		}
-		r := docRow{key: prefix + key, required: f.Constraint == token.NOT}
-		r.meaning, r.def, r.byBroker = split(comment(f))
-		inner, path := structIn(f.Value, r.key)
-		r.kind = kind(f.Value)
-		out = append(out, r)
-		if inner != nil {
-			out = append(out, rows(inner, path+".")...)
-		}
-	}
-	return out
-}
-
-// split takes the default from the end of a comment.
-func split(text string) (meaning, def string, byBroker bool) {
-	meaning, def, ok := strings.Cut(text, "Default: ")
-	if !ok {
-		return text, "", false
-	}
-	def, byClient := strings.CutSuffix(strings.TrimSuffix(def, "."), ", by the client")
-	return strings.TrimSpace(meaning), def, !byClient
 }
 
 // structIn is the struct that a field holds, by name or directly, and the path
@@ -361,5 +300,3 @@ func definition(t *testing.T, name string) (f *ast.Field, lit *ast.StructLit) {
 	t.Fatalf("the schema has no %s", name)
 	return nil, nil
 }
-
-func escaped(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
