@@ -86,14 +86,19 @@ func (f *sourceFile) parse() (*ast.File, error) {
 	return parser.ParseFile(f.name, f.data)
 }
 
-// classify looks at a file.
-func classify(name string, data []byte) *sourceFile {
-	f := &sourceFile{name: name, dir: path.Dir(name), data: data}
+// hashFile names a file with its content.
+func hashFile(name string, data []byte) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write([]byte(name))
 	h.Write([]byte{0})
 	h.Write(data)
-	h.Sum(f.hash[:0])
+	h.Sum(sum[:0])
+	return sum
+}
+
+// classify looks at a file.
+func classify(name string, data []byte, hash [sha256.Size]byte) *sourceFile {
+	f := &sourceFile{name: name, dir: path.Dir(name), data: data, hash: hash}
 	f.usesVendored = bytes.Contains(data, []byte("_serverRE"))
 	if quickLeaf(f) {
 		return f

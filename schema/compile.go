@@ -23,7 +23,8 @@ type Compiler struct {
 	files map[string]*sourceFile
 	done  map[unitKey]*outcome
 	// vetted are own packages without mistakes.
-	vetted map[unitKey]bool
+	vetted  map[unitKey]bool
+	unsaved int   // outcomes that Save has not written
 	base   *base // nil if there is none
 }
 

@@ -18,6 +18,11 @@ type Position struct {
 // IsValid reports whether the position names a file.
 func (p Position) IsValid() bool { return p.File != "" }
 
+// compare orders positions by file, line and column.
+func (p Position) compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
+}
+
 // String gives file:line:col, as editors and compilers write it.
 func (p Position) String() string {
 	switch {
@@ -89,9 +94,7 @@ func (ds Diagnostics) HasErrors() bool {
 func (ds Diagnostics) Sort() Diagnostics {
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(
-			cmp.Compare(a.Pos.File, b.Pos.File),
-			cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column),
+			a.Pos.compare(b.Pos),
 			cmp.Compare(a.Path, b.Path),
 			cmp.Compare(a.Message, b.Message),
 		)

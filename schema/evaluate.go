@@ -109,6 +109,7 @@ func (s *site) evaluateUnits(ctx context.Context, c *Compiler, units []*unit) {
 	for _, u := range units {
 		if u.outcome == nil {
 			u.outcome = found[u.key]
+			c.unsaved++
 		}
 		if u.outcome != nil && u.outcome.failure == nil {
 			c.done[u.key] = u.outcome

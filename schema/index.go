@@ -107,9 +107,13 @@ func (x *index) walk(f *sourceFile) {
 }
 
 func (x *index) note(p []string, pos token.Pos) {
-	key := joinPath(p)
-	if _, ok := x.fields[key]; !ok && pos.IsValid() {
-		x.fields[key] = writtenField{path: p, pos: position(pos)}
+	if !pos.IsValid() {
+		return
+	}
+	key, at := joinPath(p), position(pos)
+	// The first of several, in whatever order the files are walked.
+	if before, ok := x.fields[key]; !ok || at.compare(before.pos) < 0 {
+		x.fields[key] = writtenField{path: p, pos: at}
 	}
 }
 

@@ -104,10 +104,16 @@ func (s *site) readFile(name string, before *sourceFile) (f *sourceFile) {
 		return &sourceFile{name: name, dir: path.Dir(name), unread: "cannot be read: " + plainError(err).Error()}
 	case len(data) > MaxFileBytes:
 		return &sourceFile{name: name, dir: path.Dir(name), unread: fmt.Sprintf("is larger than %d bytes: split it", MaxFileBytes)}
-	case before != nil && bytes.Equal(before.data, data):
+	case before != nil && before.data != nil && bytes.Equal(before.data, data):
 		return before
 	}
-	return classify(name, data)
+	hash := hashFile(name, data)
+	if before != nil && before.data == nil && before.hash == hash { // from a file of Save
+		f := *before
+		f.data = data
+		return &f
+	}
+	return classify(name, data, hash)
 }
 
 // add takes one file in and reports whether it can be evaluated.

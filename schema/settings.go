@@ -70,6 +70,7 @@ var settingRules = withPaths([]settingRule{
 	{key: "sshproxysamekey", def: false, optional: true},
 	{key: "sshproxykeyfile", def: "", optional: true},
 	{key: "usebrokerpassforproxy", def: false, optional: true},
+	{key: "usebrokeruserforproxy", def: false, optional: true},
 	{key: "rdpclient", def: "", optional: true},
 	{key: "rdpport", def: 0, optional: true},
 	{key: "directrdpsettings", def: "", optional: true},
@@ -106,10 +107,10 @@ var brokerKeys = map[string]string{
 }
 
 // desktops are the commands that X2Go Client knows as desktops; they are sent
-// in upper case and never rootless, as the reference broker does.
+// as it spells them and never rootless. The reference broker does not know LXQt.
 var desktops = []string{
 	"KDE", "GNOME", "XFCE", "CINNAMON", "MATE", "LXDE", "TRINITY",
-	"UNITY", "ICEWM", "OPENBOX", "XDMCP",
+	"UNITY", "ICEWM", "OPENBOX", "LXQt", "XDMCP",
 }
 
 // settings completes the values that a profile gives with the defaults.
