@@ -40,10 +40,12 @@ func (k *Keeper) Refresh(ctx context.Context) error {
 	}
 	if !k.restored {
 		k.restored = true
+		k.loadCompiled()
 		k.restore(ctx)
 	}
 	err := k.follow(ctx)
 	k.writeUnkept()
+	k.saveCompiled()
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // stopping is no failure of the source
 	}

@@ -42,6 +42,14 @@ type Compiler interface {
 	Compile(ctx context.Context, tree fs.FS) (*schema.Catalog, schema.Diagnostics)
 }
 
+// A Cache is a Compiler whose knowledge of a site's files can outlive it.
+type Cache interface {
+	Load(file string) error
+	Save(file string) error
+}
+
+var _ Cache = (*schema.Compiler)(nil)
+
 // Build compiles one revision: first the CUE files, then the policies against
 // the catalog. The snapshot is nil if any diagnostic is an error; the Rego files
 // are checked also when the CUE files have errors. Diagnostics are sorted and

@@ -110,7 +110,7 @@ func TestTheKeptSiteIsPrivate(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
 		}
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
 		t.Errorf("state directory has %v", entries)
 	}
 }
@@ -139,7 +139,7 @@ func TestADamagedKeptSiteIsPutAside(t *testing.T) {
 			t.Errorf("aside is %q, %v", bad, err)
 		}
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
 		t.Errorf("state directory has %v", entries)
 	}
 	refresh(t, newKeeper(src, &logs{}, stateDir(dir)))
@@ -261,7 +261,7 @@ func TestAnInterruptedWriteLeavesTheOldSite(t *testing.T) {
 	serves(t, k, "one")
 	src.set("two", tree(t, site("two")))
 	refresh(t, k)
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
 		t.Errorf("state directory has %v", entries)
 	}
 }
@@ -321,3 +321,35 @@ func TestKilledBrokersLeaveNothingThatBlocksTheNext(t *testing.T) {
 }
 
 var _ snapshot.Compiler = (*schema.Compiler)(nil)
+
+func TestARestartCompilesOnlyWhatHasChanged(t *testing.T) {
+	src := &fake{}
+	dir, _ := kept(t, src, "one")
+	cache := filepath.Join(dir, "compiled.cache")
+	if info, err := os.Stat(cache); err != nil || info.Mode() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	for _, damage := range []struct {
+		name string
+		do   func() error
+	}{
+		{"whole", func() error { return nil }},
+		{"damaged", func() error { return os.Truncate(cache, 100) }},
+		{"gone", func() error { return os.Remove(cache) }},
+	} {
+		name := damage.name
+		if err := damage.do(); err != nil {
+			t.Fatal(err)
+		}
+		log := &logs{}
+		k := newKeeper(src, log, stateDir(dir))
+		refresh(t, k)
+		serves(t, k, "one")
+		if said := len(log.find("site is compiled from its sources")) > 0; said != (name == "damaged") {
+			t.Errorf("%s: said so: %v", name, said)
+		}
+		if _, err := os.Stat(cache); err != nil {
+			t.Errorf("%s: not kept again: %v", name, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -109,6 +110,19 @@ func BenchmarkCompile(b *testing.B) {
 		})
 		compiler := schema.NewCompiler()
 		mustCompile(b, compiler, tree)
+		b.Run(fmt.Sprintf("restart/profiles=%d", n), func(b *testing.B) {
+			file := filepath.Join(b.TempDir(), "compiled")
+			if err := compiler.Save(file); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				again := schema.NewCompiler()
+				if err := again.Load(file); err != nil {
+					b.Fatal(err)
+				}
+				mustCompile(b, again, tree)
+			}
+		})
 		for _, change := range []struct {
 			name string
 			edit func(round int)
