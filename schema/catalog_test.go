@@ -2,9 +2,13 @@ package schema_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -156,19 +160,91 @@ func TestCompileStopsBetweenDirectories(t *testing.T) {
 	}
 }
 
+// compileInTime fails if Compile breaks a promise that it gives for any input.
+// A context much longer than its deadline is the only clock.
+func compileInTime(t *testing.T, files fstest.MapFS) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		catalog, diags := schema.NewCompiler().Compile(ctx, files)
+		if (catalog == nil) != diags.HasErrors() {
+			t.Errorf("catalog %v with diagnostics %v", catalog, diags)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("did not return at its deadline")
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	f.Add([]byte("package site\n\nsite: name: \"S\"\nservers: a: {}\nprofiles: p: {name: \"P\", hosts: ids: [\"a\"], access: everyone: true}\n"))
 	f.Add([]byte("package site\nprofiles: [string]: x2go: fullscreen: *true | bool\n"))
 	f.Add([]byte("package site\nprofiles: a: b: c: [{\"x\": 1}, ...] & (x | y)\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1000 {
-			return // CUE has no cancellation; long inputs can be slow on purpose
+			return // what CUE has begun goes on after the deadline and slows the rest
 		}
-		catalog, diags := schema.NewCompiler().Compile(context.Background(), site("site.cue", string(data)))
-		if (catalog == nil) != diags.HasErrors() {
-			t.Errorf("catalog %v with diagnostics %v", catalog, diags)
-		}
+		compileInTime(t, site("site.cue", string(data)))
 	})
+}
+
+// FuzzCompileMutated exchanges a part of one file of a good site.
+func FuzzCompileMutated(f *testing.F) {
+	good := fstest.MapFS{}
+	var names []string
+	campus := os.DirFS("../examples/campus")
+	err := fs.WalkDir(campus, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(name) == ".cue" {
+			var data []byte
+			data, err = fs.ReadFile(campus, name)
+			good[name] = &fstest.MapFile{Data: data}
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint8(0), uint16(10), uint8(3), []byte(" & "))
+	f.Add(uint8(3), uint16(40), uint8(0), []byte("{"))
+	f.Add(uint8(5), uint16(70), uint8(9), []byte("\nprofiles: [_]: _\n"))
+	f.Fuzz(func(t *testing.T, file uint8, at uint16, cut uint8, insert []byte) {
+		if len(insert) > 200 {
+			return
+		}
+		name := names[int(file)%len(names)]
+		data := good[name].Data
+		from := int(at) % (len(data) + 1)
+		to := min(from+int(cut), len(data))
+		files := maps.Clone(good)
+		files[name] = &fstest.MapFile{Data: slices.Concat(data[:from], insert, data[to:])}
+		compileInTime(t, files)
+	})
+}
+
+// CUE takes seconds for this chain of alternatives, and cannot be interrupted.
+func TestAnEndlessEvaluationEndsAtItsDeadline(t *testing.T) {
+	var alternatives []string
+	for i := range 12 {
+		alternatives = append(alternatives, fmt.Sprintf("({a%d: 1} | {b%d: 2})", i, i))
+	}
+	endless := site("site.cue", "package site\n\nsite: name: \"S\"\n_x: "+strings.Join(alternatives, " & ")+"\n")
+	compiler := schema.NewCompiler()
+	for _, files := range []fstest.MapFS{endless, site("site.cue", "package site\n\nsite: name: \"Waits\"\n")} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		catalog, diags := compiler.Compile(ctx, files)
+		cancel()
+		if catalog != nil || len(diags) != 1 {
+			t.Fatalf("%v, %v", catalog, diags)
+		}
+		if got := diags[0].String(); !strings.HasPrefix(got, "site.cue: gave up: context deadline exceeded; CUE is still evaluating this") {
+			t.Error(got)
+		}
+	}
 }
 
 // A file that names profiles once, to look at them all, was taken for one whose

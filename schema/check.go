@@ -320,12 +320,13 @@ func (s *site) checkCase(c *Case, cat *Catalog) {
 	if len(c.Sees)+len(c.Hides)+len(c.Select) == 0 && c.Exactly == nil {
 		s.errorAt(where, "expects nothing: give at least one of sees, hides, exactly, select")
 	}
+	// It may be in a file that cannot be read, or have no value.
+	missing := func(id string) bool {
+		return cat.Profiles[id] == nil && !s.broken && len(s.index.id("profiles", id)) == 0
+	}
 	known := func(field string, ids []string) {
-		if s.broken {
-			return // it may be in the file that cannot be read
-		}
 		for i, id := range ids {
-			if cat.Profiles[id] == nil {
+			if missing(id) {
 				s.errorAt(append(slices.Clone(where), field, itoa(i)), "no profile has the id %q%s", id, didYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
 			}
 		}
@@ -335,7 +336,7 @@ func (s *site) checkCase(c *Case, cat *Catalog) {
 	known("exactly", c.Exactly)
 	for _, id := range slices.Sorted(maps.Keys(c.Select)) {
 		sel, at := c.Select[id], append(slices.Clone(where), "select", id)
-		if cat.Profiles[id] == nil && !s.broken {
+		if missing(id) {
 			s.errorAt(at, "no profile has the id %q%s", id, didYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
 		}
 		if (sel.Wins == "") == (len(sel.WinsOneOf) == 0) {

@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 )
 
 // A Compiler compiles sites. It remembers what the files of the last site came
@@ -17,15 +17,16 @@ import (
 // than that file. It is safe for concurrent use; calls wait for each other.
 type Compiler struct {
 	workers int
-	whole   bool // evaluate each directory in one piece: for tests
+	whole   bool          // evaluate each directory in one piece: for tests
+	doing   progress      // what CUE is at
+	turn    chan struct{} // holds a token for whoever uses what follows
 
-	mu    sync.Mutex
 	files map[string]*sourceFile
 	done  map[unitKey]*outcome
 	// vetted are own packages without mistakes.
 	vetted  map[unitKey]bool
 	unsaved int   // outcomes that Save has not written
-	base   *base // nil if there is none
+	base    *base // nil if there is none
 }
 
 // unitKey names what an evaluation saw: files with their content, all that they
@@ -34,23 +35,49 @@ type unitKey [sha256.Size]byte
 
 // NewCompiler returns a Compiler that uses as many processors as Go does.
 func NewCompiler() *Compiler {
-	return &Compiler{workers: runtime.GOMAXPROCS(0)}
+	return &Compiler{workers: runtime.GOMAXPROCS(0), turn: make(chan struct{}, 1)}
 }
 
 // Compile evaluates the site in tree. It returns all diagnostics, in file
-// order, and a nil Catalog if any of them is an error. The context is looked at
-// between parts of the site: CUE itself cannot be interrupted.
-func (c *Compiler) Compile(ctx context.Context, tree fs.FS) (_ *Catalog, diags Diagnostics) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer func() {
+// order, and a nil Catalog if any of them is an error.
+//
+// It returns when the context ends. CUE itself cannot be interrupted: what it is
+// at then goes on in the background, and later calls wait for it, each no longer
+// than its own context. A process that cannot bear that has to end.
+func (c *Compiler) Compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnostics) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, c.late(ctx)
+	}
+	type result struct {
+		catalog *Catalog
+		diags   Diagnostics
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { <-c.turn }()
 		// CUE's evaluator asserts its invariants by panics; a site must not be
 		// able to end the broker by one.
-		if r := recover(); r != nil {
-			diags = Diagnostics{panicked(r)}
-		}
+		defer func() {
+			if r := recover(); r != nil {
+				done <- result{nil, Diagnostics{panicked(r)}}
+			}
+		}()
+		catalog, diags := c.compile(ctx, tree)
+		done <- result{catalog, diags}
 	}()
-	return c.compile(ctx, tree)
+	select {
+	case r := <-done:
+		return r.catalog, r.diags
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.catalog, r.diags
+	case <-time.After(notice):
+		return nil, c.late(ctx)
+	}
 }
 
 func panicked(r any) Diagnostic {
@@ -76,8 +103,9 @@ func (c *Compiler) compile(ctx context.Context, tree fs.FS) (*Catalog, Diagnosti
 	}
 	catalog, units := s.evaluate(ctx, c)
 	if ctx.Err() != nil {
-		s.errorf(Position{File: "."}, "", "gave up: %v", context.Cause(ctx))
-	} else if len(s.instances) > 0 {
+		return nil, c.late(ctx)
+	}
+	if len(s.instances) > 0 {
 		s.check(catalog)
 		s.checkFields()
 	}
@@ -160,6 +188,15 @@ func (s *site) merge() Diagnostics {
 			out = append(out, d)
 		}
 	}
+	above := map[string]bool{} // what has an error below it
+	for _, d := range out {
+		for p := d.Path; d.Severity == Error && p != ""; p = parentPath(p) {
+			above[p] = true
+		}
+	}
+	out = slices.DeleteFunc(out, func(d Diagnostic) bool {
+		return d.Severity == Warning && above[d.Path] // most likely a consequence
+	})
 	if len(s.fromCUE) > 0 && !out.HasErrors() {
 		out = append(out, s.fromCUE...) // whatever else: what CUE refuses is refused
 	}

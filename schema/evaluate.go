@@ -102,7 +102,7 @@ func (s *site) evaluateUnits(ctx context.Context, c *Compiler, units []*unit) {
 		return
 	}
 	found := make(map[unitKey]*outcome, len(pending))
-	s.run(ctx, c.workers, pending, found)
+	s.run(ctx, c, pending, found)
 	if c.done == nil {
 		c.done = make(map[unitKey]*outcome, len(units))
 	}
@@ -282,15 +282,17 @@ func key(files []*sourceFile, more ...[]byte) unitKey {
 	return unitKey(h.Sum(nil))
 }
 
-// run evaluates units with the workers, several leaves at a time.
-func (s *site) run(ctx context.Context, workers int, pending []*unit, done map[unitKey]*outcome) {
+// run evaluates units with all workers, several leaves at a time.
+func (s *site) run(ctx context.Context, c *Compiler, pending []*unit, done map[unitKey]*outcome) {
 	work := make(chan []*unit)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for range workers {
+	for range c.workers {
 		wg.Go(func() {
 			for batch := range work {
+				c.doing.add(batch, 1)
 				outcomes, panicking := s.evaluateBatch(batch)
+				c.doing.add(batch, -1)
 				mu.Lock()
 				maps.Copy(done, outcomes)
 				if panicking != nil {
@@ -356,6 +358,18 @@ func (s *site) evaluateBatch(batch []*unit) (out map[unitKey]*outcome, panicking
 	}
 	v, err := s.value(batch[0].in.dir, files, parsed, batch[0].fields)
 	if err != nil {
+		// As from a name that is not defined: no other leaf has a value then. Those
+		// without such a mistake are found by halves, to hear of theirs too.
+		if len(batch) > 1 && s.fitTogether(batch[0].in.dir, batch[0].library, batch[0].fields) {
+			for _, half := range [][]*unit{batch[:len(batch)/2], batch[len(batch)/2:]} {
+				outcomes, panicking := s.evaluateBatch(half)
+				if panicking != nil {
+					return nil, panicking
+				}
+				maps.Copy(out, outcomes)
+			}
+			return out, nil
+		}
 		out[batch[0].key] = &outcome{failure: &failure{err: err}}
 		return out, nil
 	}
@@ -385,6 +399,15 @@ func (s *site) value(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 		return cue.Value{}, inst.Err
 	}
 	return v, nil
+}
+
+// fitTogether reports whether files of package site have a value, right or wrong.
+func (s *site) fitTogether(dir string, files []*sourceFile, bound fieldSet) bool {
+	if len(files) == 0 {
+		return true
+	}
+	_, err := s.value(dir, files, nil, bound)
+	return err == nil
 }
 
 // vetPackages validates the site's own packages by themselves, as plain cue does.

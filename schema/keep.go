@@ -21,8 +21,8 @@ var ErrStale = errors.New("not written by this x2broker, or damaged")
 // Save writes what leaves came to, so that a new process need not evaluate them
 // again. It writes nothing while little has changed since it was called last.
 func (c *Compiler) Save(file string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	if c.unsaved == 0 || c.unsaved < len(c.done)/20 {
 		return nil
 	}
@@ -36,8 +36,8 @@ func (c *Compiler) Save(file string) error {
 // Load reads what Save of the same executable wrote. The error is ErrStale if
 // there is nothing to be had from the file.
 func (c *Compiler) Load(file string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	if err := c.load(file); err != nil {
 		return fmt.Errorf("read what the site's files came to: %w", err)
 	}

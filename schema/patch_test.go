@@ -63,7 +63,7 @@ func TestPatchedEqualsFresh(t *testing.T) {
 		}
 		compiler := NewCompiler()
 		var before *Catalog
-		for range rapid.IntRange(2, 8).Draw(t, "commits") {
+		for range rapid.IntRange(2, 5).Draw(t, "commits") {
 			drawCommit(t, tree)
 			want, wantDiags := NewCompiler().Compile(context.Background(), tree)
 			got, gotDiags := compiler.Compile(context.Background(), tree)

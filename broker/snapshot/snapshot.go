@@ -50,14 +50,21 @@ type Cache interface {
 
 var _ Cache = (*schema.Compiler)(nil)
 
+// BuildLimit is how long a revision may take to compile; a site of 10,000
+// profiles takes a few seconds.
+const BuildLimit = 2 * time.Minute
+
 // Build compiles one revision: first the CUE files, then the policies against
 // the catalog. The snapshot is nil if any diagnostic is an error; the Rego files
 // are checked also when the CUE files have errors. Diagnostics are sorted and
 // include the warnings. A panic in a compiler is a diagnostic.
 //
 // A context that ends stops the work with diagnostics that say so: callers look
-// at the context before they blame the revision.
+// at the context before they blame the revision. What takes longer than
+// [BuildLimit] is to be blamed.
 func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
+	ctx, cancel := context.WithTimeoutCause(ctx, BuildLimit, fmt.Errorf("compiling took longer than %v", BuildLimit))
+	defer cancel()
 	modules, diags := regoFiles(tree)
 	var catalog *schema.Catalog
 	diags = append(diags, contain("schema", func() (d schema.Diagnostics) {

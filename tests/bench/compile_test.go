@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,6 +100,7 @@ func mustCompile(b *testing.B, c *schema.Compiler, tree *source.Tree) {
 }
 
 func BenchmarkCompile(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(200)) // as cmd/x2broker does
 	for _, n := range []int{100, 1000, 10000} {
 		site := fullSite(n)
 		tree := mustTree(b, site)
@@ -170,6 +172,7 @@ func peakMemory(b *testing.B, n int) int {
 }
 
 func printPeakMemory(profiles string) error {
+	debug.SetGCPercent(200)
 	n, err := strconv.Atoi(profiles)
 	if err != nil {
 		return err
