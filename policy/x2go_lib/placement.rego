@@ -66,9 +66,9 @@ join(reasons) := concat("; ", sort(reasons)) if count(reasons) > 0
 # description: |
 #   Sessions that run and that are being started. full("ts01") is
 #   "full: 40 of 40 sessions".
-full(id) := sprintf("full: %d of %d sessions", [_busy(id), most]) if {
+full(id) := sprintf("full: %d of %d sessions", [sessions(id), most]) if {
 	most := data.site.servers[id].capacity.sessions
-	_busy(id) >= most
+	sessions(id) >= most
 }
 
 # METADATA
@@ -117,19 +117,21 @@ reserved(id, label) := sprintf("reserved for %s", [group]) if {
 # description: |
 #   Twice the weight, twice the sessions. With 3 sessions and a weight of 100,
 #   weighted("ts01") is 0.04.
-weighted(id) := (_busy(id) + 1) / object.get(data.site.servers[id], "weight", 1)
+weighted(id) := (sessions(id) + 1) / object.get(data.site.servers[id], "weight", 1)
 
 # METADATA
-# title: The number of sessions
-# description: Spreads them evenly, whatever the weights. With 3 sessions, spread("ts01") is 3.
-spread(id) := _busy(id)
+# title: Sessions on the server, those being started among them
+# description: As a score it spreads them evenly, whatever the weights. sessions("ts01") is 3.
+sessions(id) := object.get(facts, "sessions", 0) + object.get(facts, "inflight", 0) if {
+	facts := input.servers[id]
+} else := 0
 
 # METADATA
 # title: Minus the number of sessions
 # description: |
 #   Fills a server before it opens the next; combine it with full. With 3
 #   sessions, packed("ts01") is -3.
-packed(id) := 0 - _busy(id)
+packed(id) := 0 - sessions(id)
 
 # METADATA
 # title: Load average and sessions being started, per processor
@@ -154,7 +156,3 @@ far(id, param) := 0 if {
 	some network in data.site.params[param][data.site.servers[id].labels.zone]
 	client.in_network(network)
 } else := 1
-
-default _busy(_) := 0
-
-_busy(id) := object.get(facts, "sessions", 0) + object.get(facts, "inflight", 0) if facts := input.servers[id]
