@@ -151,7 +151,7 @@ memory(id) := 1 - (facts.mem_available / facts.mem_total) if {
 # description: |
 #   The server's zone is its label zone; the param of this name says which
 #   networks belong to a zone, such as params: zones: north: ["dorms", "labs"].
-#   Then 1000 * far(id, "zones") + weighted(id) puts the servers nearby first.
+#   Then 10 * far(id, "zones") + weighted(id) puts the servers nearby first.
 far(id, param) := 0 if {
 	some network in data.site.params[param][data.site.servers[id].labels.zone]
 	client.in_network(network)
