@@ -90,7 +90,7 @@ failing(id, times) := sprintf("%d failures in a row", [failures]) if {
 # METADATA
 # title: The load per processor is higher than this
 # description: overloaded("ts01", 1.5) is "load 2.25 per processor".
-overloaded(id, most) := sprintf("load %.2f per processor", [load(id)]) if load(id) > most
+overloaded(id, most) := sprintf("load %v per processor", [round(100 * load(id)) / 100]) if load(id) > most
 
 # METADATA
 # title: Less than this share of the memory is free, in percent

@@ -64,6 +64,11 @@ test_overloaded if {
 	not placement.overloaded("ts01", 2.25) with input as busy
 }
 
+test_overloaded_says_so_in_few_digits if {
+	placement.overloaded("ts01", 1) == "load 3 per processor" with input as facts({"load1": 12, "inflight": 0, "cpus": 4})
+	placement.overloaded("ts01", 1) == "load 1.33 per processor" with input as facts({"load1": 4, "inflight": 0, "cpus": 3})
+}
+
 test_short_of_memory if {
 	placement.short_of_memory("ts01", 10) == "7% of the memory free" with input as facts({"mem_available": 79, "mem_total": 1000})
 	not placement.short_of_memory("ts01", 10) with input as facts({"mem_available": 100, "mem_total": 1000})

@@ -13,9 +13,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/x2broker/x2broker/broker/check"
 	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite what x2broker check prints in docs/mistakes.md")
@@ -145,6 +148,70 @@ func TestRecipes(t *testing.T) {
 	}
 	for title := range cases {
 		t.Errorf("cases for %q, which is no recipe", title)
+	}
+}
+
+// TestPolicyPage compiles each recipe of docs/policy.md without a warning, runs
+// the tests that it shows, and tries what testdata/policy.txtar claims of it:
+// cases, and tests of policies for what cases cannot say.
+func TestPolicyPage(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/policy.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := map[string]map[string]string{}
+	for _, f := range archive.Files {
+		title, name, _ := strings.Cut(f.Name, "/")
+		if claims[title] == nil {
+			claims[title] = map[string]string{}
+		}
+		claims[title][name] = string(f.Data)
+	}
+	recipes := sections(t, "../../docs/policy.md")
+	if len(recipes) < 10 {
+		t.Errorf("%d recipes", len(recipes))
+	}
+	for _, r := range recipes {
+		t.Run(r.title, func(t *testing.T) {
+			dir := r.write(t, claims[r.title])
+			delete(claims, r.title)
+			tried := len(mustBuild(t, dir).Catalog.Cases) + runTests(t, dir)
+			if tried < 2 {
+				t.Errorf("%d claims about this recipe, want its effect and its limit", tried)
+			}
+		})
+	}
+	for title := range claims {
+		t.Errorf("claims about %q, which is no recipe", title)
+	}
+}
+
+// TestThePolicyPageHasTheWholeLibrary: what the page calls is there, and what is
+// there is on the page.
+func TestThePolicyPageHasTheWholeLibrary(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\blib\.[a-z]+\.[a-z_]+`).FindAllString(string(text), -1) {
+		page[name] = true
+	}
+	library := map[string]bool{}
+	for name, text := range policy.Library() {
+		m, err := ast.ParseModule(name, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range m.Rules {
+			rule := strings.TrimPrefix(r.Ref().GroundPrefix().String(), "data.x2go.")
+			if !strings.Contains(rule, "._") {
+				library[rule] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(library, page); diff != "" {
+		t.Errorf("(-library +page):\n%s", diff)
 	}
 }
 
