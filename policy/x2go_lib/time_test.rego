@@ -34,7 +34,10 @@ test_a_span_to_the_end_of_the_day if {
 
 test_the_whole_day if clock.between("00:00", "24:00") with input as at(0, 0)
 
-test_an_empty_span if not clock.between("08:00", "08:00") with input as at(8, 0)
+test_an_empty_span if {
+	not clock.between("08:00", "08:00") with input as at(7, 59)
+	not clock.between("08:00", "08:00") with input as at(8, 0)
+}
 
 test_a_span_that_is_none[[from, until]] if {
 	some from in ["8:00", "08:60", "24:00", "08.00", "", 8, null]
