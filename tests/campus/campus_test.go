@@ -115,7 +115,7 @@ func TestTheCampusIsFormatted(t *testing.T) {
 func modules(t *testing.T, dir string) map[string]*ast.Module {
 	t.Helper()
 	files := policy.Library()
-	err := fs.WalkDir(os.DirFS(dir), "policy", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(name) != ".rego" {
 			return err
 		}

@@ -118,44 +118,10 @@ func (s section) write(t *testing.T, more map[string]string) string {
 	return dir
 }
 
-// TestRecipes compiles each recipe without a warning, and tries the cases in
-// testdata/recipes.txt that are about it: they hold the prose to its word.
-func TestRecipes(t *testing.T) {
-	claims, err := os.ReadFile("testdata/recipes.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cases := map[string]string{}
-	for _, part := range strings.Split(string(claims), "\n## ")[1:] {
-		title, text, _ := strings.Cut(part, "\n")
-		cases[title] = "package site\n\ncases: {\n" + text + "\n}\n"
-	}
-	recipes := sections(t, "../../docs/recipes.md")
-	if len(recipes) < 10 {
-		t.Errorf("%d recipes", len(recipes))
-	}
-	for _, r := range recipes {
-		t.Run(r.title, func(t *testing.T) {
-			more := map[string]string{}
-			if text, ok := cases[r.title]; ok {
-				more["claims.cue"] = text
-			}
-			delete(cases, r.title)
-			if snap := mustBuild(t, r.write(t, more)); len(snap.Catalog.Cases) == 0 {
-				t.Error("no case is about this recipe")
-			}
-		})
-	}
-	for title := range cases {
-		t.Errorf("cases for %q, which is no recipe", title)
-	}
-}
-
-// TestPolicyPage compiles each recipe of docs/policy.md without a warning, runs
-// the tests that it shows, and tries what testdata/policy.txtar claims of it:
-// cases, and tests of policies for what cases cannot say.
-func TestPolicyPage(t *testing.T) {
-	archive, err := txtar.ParseFile("testdata/policy.txtar")
+// promised reads what is claimed of a page's recipes, by title and file.
+func promised(t *testing.T, file string) map[string]map[string]string {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,22 +133,34 @@ func TestPolicyPage(t *testing.T) {
 		}
 		claims[title][name] = string(f.Data)
 	}
-	recipes := sections(t, "../../docs/policy.md")
-	if len(recipes) < 10 {
-		t.Errorf("%d recipes", len(recipes))
-	}
-	for _, r := range recipes {
-		t.Run(r.title, func(t *testing.T) {
-			dir := r.write(t, claims[r.title])
-			delete(claims, r.title)
-			tried := len(mustBuild(t, dir).Catalog.Cases) + runTests(t, dir)
-			if tried < 2 {
-				t.Errorf("%d claims about this recipe, want its effect and its limit", tried)
-			}
-		})
-	}
-	for title := range claims {
-		t.Errorf("claims about %q, which is no recipe", title)
+	return claims
+}
+
+// TestRecipes compiles each recipe of the pages without a warning, runs the tests
+// that it shows, and tries what is claimed of it: cases, and tests of policies
+// for what cases cannot say. They hold the prose to its word.
+func TestRecipes(t *testing.T) {
+	for page, file := range map[string]string{
+		"../../docs/recipes.md": "testdata/recipes.txtar",
+		"../../docs/policy.md":  "testdata/policy.txtar",
+	} {
+		claims := promised(t, file)
+		recipes := sections(t, page)
+		if len(recipes) < 10 {
+			t.Errorf("%s: %d recipes", page, len(recipes))
+		}
+		for _, r := range recipes {
+			t.Run(r.title, func(t *testing.T) {
+				dir := r.write(t, claims[r.title])
+				delete(claims, r.title)
+				if len(mustBuild(t, dir).Catalog.Cases)+runTests(t, dir) == 0 {
+					t.Error("nothing is claimed about this recipe")
+				}
+			})
+		}
+		for title := range claims {
+			t.Errorf("%s: claims about %q, which is no recipe", file, title)
+		}
 	}
 }
 
