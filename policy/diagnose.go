@@ -121,7 +121,7 @@ func wordings() []wording {
 		{regexp.MustCompile(`^rule (\S+) is recursive: (.*)$`), "the rule asks itself, which has no end: $2"},
 		{
 			regexp.MustCompile(`^conflicting rules data\.(\S+) found$`),
-			"$1 is defined in two ways that exclude each other, such as a function and a value",
+			"$1 is defined in two ways that exclude each other, such as a function and a value, or once with := and once with contains",
 		},
 		{regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`), "the METADATA comment is not YAML: $1"},
 		{regexp.MustCompile("^invalid import, `?(rego\\.v\\d+).*"), "$1 cannot be imported, policies are Rego version 1; delete the import"},

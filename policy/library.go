@@ -15,8 +15,9 @@ const libraryDir = "policy/x2go_lib/"
 
 // The files are named one by one: the library's tests stay out of the binary.
 //
-//go:embed x2go_lib/input.rego x2go_lib/login.rego x2go_lib/access.rego
-//go:embed x2go_lib/placement.rego x2go_lib/placement_input.rego
+//go:embed x2go_lib/input.rego x2go_lib/placement_input.rego x2go_lib/sessions_input.rego
+//go:embed x2go_lib/login.rego x2go_lib/access.rego x2go_lib/placement.rego x2go_lib/sessions.rego
+//go:embed x2go_lib/user.rego x2go_lib/client.rego x2go_lib/time.rego x2go_lib/labels.rego
 var libraryFS embed.FS
 
 //go:embed shim/*.rego
@@ -45,7 +46,7 @@ func embedded(fs embed.FS, dir, prefix string) map[string][]byte {
 // byte by byte and tests aside. A site without a copy is fine.
 func checkVendored(files map[string][]byte) schema.Diagnostics {
 	builtin := Library()
-	var different []schema.Position
+	var different, missing []schema.Position
 	copies := 0
 	for name, source := range files {
 		if !strings.HasPrefix(name, libraryDir) || isTest(name) {
@@ -61,8 +62,11 @@ func checkVendored(files map[string][]byte) schema.Diagnostics {
 	}
 	for name := range builtin {
 		if _, ok := files[name]; !ok {
-			different = append(different, schema.Position{File: name})
+			missing = append(missing, schema.Position{File: name})
 		}
+	}
+	if len(different) == 0 { // of an old copy, the files that it never had say nothing
+		different = missing
 	}
 	if len(different) == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/format"
+	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 )
@@ -53,7 +54,7 @@ func TestLibraryPassesItsOwnTests(t *testing.T) {
 			t.Error(r)
 		}
 	}
-	if ran < 20 {
+	if ran < 110 {
 		t.Errorf("ran %d tests, want all of them", ran)
 	}
 }
@@ -88,6 +89,8 @@ func TestPlainCheckFindsAMisspeltInput(t *testing.T) {
 		"access.rego":    "package x2go.access\nfoo if input.uesr.name\n",
 		"servers.rego":   "package x2go.access\nfoo if input.servers.ts01\n", // placement's only
 		"placement.rego": "package x2go.placement\nfoo if input.server.ts01\n",
+		"sessions.rego":  "package x2go.sessions\nfoo if input.session.s1\n",
+		"running.rego":   "package x2go.placement\nfoo if input.sessions.s1\n", // sessions' only
 		"site.rego":      "package x2go.site.hours\nfoo if input.time.minutes\n",
 	} {
 		with := map[string]*ast.Module{name: ast.MustParseModule(source)}
@@ -170,6 +173,65 @@ func TestASitesOwnTestsRunInPlainOPA(t *testing.T) {
 	}
 }
 
+// TestConditionsLeaveAtoms: what is known when a site is compiled is worked out
+// then, and what is left of a condition is as short as if a site had written it.
+func TestConditionsLeaveAtoms(t *testing.T) {
+	modules := sources(t, "x2go_lib/*.rego")
+	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return isTest(name) })
+	modules["site.rego"] = ast.MustParseModule(`package x2go.site.try
+		import data.x2go.lib
+		next := {"labels": {"stage": "test"}}
+		group if lib.user.in_group("staff")
+		groups if lib.user.in_any_group(["staff", "labs"])
+		names if lib.user.is_any_of(["alice"])
+		network if lib.client.in_network("campus")
+		weekday if lib.time.on_weekdays(["mon"])
+		span if lib.time.between("08:00", "18:00")
+		night if lib.time.between("22:00", "06:00")
+		days if lib.time.during("2026-01-01", "2026-01-06")
+		no_date if lib.time.before("2026-02-30")
+		other_label if lib.labels.has(next, "stage", "new")
+		same_label if lib.labels.has(next, "stage", "test")
+		groups_of_label if lib.labels.allows(next, "stage", input.user.groups)`)
+	compiler := ast.NewCompiler()
+	if compiler.Compile(modules); compiler.Failed() {
+		t.Fatal(compiler.Errors)
+	}
+	const clock = `sprintf("%02d:%02d", [input.time.hour, input.time.minute])`
+	for name, want := range map[string][]string{
+		"group":           {`"staff" in input.user.groups`},
+		"groups":          {`"staff" in input.user.groups`, `"labs" in input.user.groups`},
+		"names":           {`input.user.name in ["alice"]`},
+		"network":         {`"campus" in input.client.networks`},
+		"weekday":         {`input.time.weekday in ["mon"]`},
+		"span":            {clock + ` >= "08:00"; ` + clock + ` < "18:00"`},
+		"night":           {clock + ` >= "22:00"`, clock + ` < "06:00"`},
+		"days":            {`input.time.date >= "2026-01-01"; input.time.date <= "2026-01-06"`},
+		"no_date":         nil,
+		"other_label":     nil,
+		"same_label":      {""},
+		"groups_of_label": {`"test" in input.user.groups`},
+	} {
+		pq, err := rego.New(
+			rego.Query("data.x2go.site.try."+name), rego.Compiler(compiler), rego.Unknowns([]string{"input"}),
+		).Partial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, q := range pq.Queries {
+			text, err := format.Ast(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "; "))
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(pq.Support) > 0 {
+			t.Errorf("%s: support %v (-want +got):\n%s", name, pq.Support, diff)
+		}
+	}
+}
+
 func TestEveryEmbeddedFileIsOneThatASiteGets(t *testing.T) {
 	names, err := filepath.Glob("x2go_lib/*.rego")
 	if err != nil {
@@ -213,7 +275,8 @@ func TestEveryExportedRuleSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-func TestInputSchemasAgree(t *testing.T) {
+// inputSchemas gives the properties of input by the file that says them.
+func inputSchemas(t *testing.T) map[string]map[string]any {
 	schemas := map[string]map[string]any{}
 	for name, m := range sources(t, "x2go_lib/*.rego") {
 		for _, a := range m.Annotations {
@@ -222,27 +285,54 @@ func TestInputSchemasAgree(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(schemas["placement.rego"], schemas["placement_input.rego"]); diff != "" {
-		t.Errorf("library and site see different inputs of placement:\n%s", diff)
-	}
-	if len(schemas["input.rego"]) == 0 {
-		t.Fatal("input.rego has no schema")
-	}
-	for field, want := range schemas["input.rego"] {
-		if diff := cmp.Diff(want, schemas["placement_input.rego"][field]); diff != "" {
-			t.Errorf("input.%s differs in placement:\n%s", field, diff)
+	return schemas
+}
+
+// TestInputSchemasAgree: an annotation of a package replaces those above it, so
+// that packages with more input repeat the rest.
+func TestInputSchemasAgree(t *testing.T) {
+	schemas := inputSchemas(t)
+	for _, pair := range [][2]string{{"placement.rego", "placement_input.rego"}, {"sessions.rego", "sessions_input.rego"}} {
+		if diff := cmp.Diff(schemas[pair[0]], schemas[pair[1]]); diff != "" {
+			t.Errorf("library and site see different inputs (-%s +%s):\n%s", pair[0], pair[1], diff)
 		}
+	}
+	for _, more := range []struct {
+		than, file string
+		fields     []string
+	}{
+		{"input.rego", "placement_input.rego", []string{"profile_id", "servers"}},
+		{"placement_input.rego", "sessions_input.rego", []string{"sessions"}},
+	} {
+		rest := maps.Clone(schemas[more.file])
+		for _, field := range more.fields {
+			if rest[field] == nil {
+				t.Errorf("%s has no %s", more.file, field)
+			}
+			delete(rest, field)
+		}
+		if diff := cmp.Diff(schemas[more.than], rest); diff != "" {
+			t.Errorf("(-%s +%s):\n%s", more.than, more.file, diff)
+		}
+	}
+	if len(schemas) != 5 {
+		t.Errorf("%d schemas, want 5: compare the new one, too", len(schemas))
+	}
+}
+
+func TestSessionsFitTheirSchema(t *testing.T) {
+	sessions := inputSchemas(t)["sessions_input.rego"]["sessions"].(map[string]any)
+	fields := sessions["additionalProperties"].(map[string]any)["properties"].(map[string]any)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(sessionFields())), slices.Sorted(maps.Keys(fields))); diff != "" {
+		t.Errorf("(-known +schema):\n%s", diff)
 	}
 }
 
 func TestFactsFitTheirSchema(t *testing.T) {
-	for _, m := range sources(t, "x2go_lib/placement_input.rego") {
-		input := (*m.Annotations[0].Schemas[0].Definition).(map[string]any)["properties"].(map[string]any)
-		facts := factsData(factKeys(), Facts{})
-		want := schemaPaths("", input["servers"].(map[string]any)["additionalProperties"])
-		if diff := cmp.Diff(want, valuePaths("", facts)); diff != "" {
-			t.Errorf("(-schema +facts):\n%s", diff)
-		}
+	servers := inputSchemas(t)["placement_input.rego"]["servers"].(map[string]any)
+	want := schemaPaths("", servers["additionalProperties"])
+	if diff := cmp.Diff(want, valuePaths("", factsData(factKeys(), Facts{}))); diff != "" {
+		t.Errorf("(-schema +facts):\n%s", diff)
 	}
 }
 

@@ -54,7 +54,7 @@ func checkPackage(file string, m *ast.Module) schema.Diagnostics {
 		d.Message = "the package is the broker's own; use x2go.site for helpers"
 	case isLibrary(name):
 		d.Message = "the package is the library's, which only `x2broker vendor` writes; " +
-			"define the rule in x2go.login, x2go.access or x2go.placement, or helpers in x2go.site"
+			"define the rule in x2go.login, x2go.access, x2go.placement or x2go.sessions, or helpers in x2go.site"
 	case isReserved(name) && !ours:
 		d.Message = "the package would hide the catalog, which policies read at data.site; use x2go." + name + " for helpers"
 	case !ours && isTest(file):

@@ -130,10 +130,7 @@ func judge(id string, excluded, scores ast.Object) (score float64, reason string
 		}
 	}
 	if t := excluded.Get(ast.StringTerm(id)); t != nil {
-		if s, ok := t.Value.(ast.String); ok && s != "" {
-			return score, string(s)
-		}
-		return score, "excluded by the policy: " + shorten(t.Value.String())
+		return score, exclusion(t.Value)
 	}
 	return score, reason
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // checkReferences finds references to rules below x2go that nobody defines, to
-// parts of the catalog and to facts of servers that there are not. The compiler
+// parts of the catalog, and to facts of servers and sessions that there are not. The compiler
 // takes them for data that may come; here they would be undefined for good, and
 // `not` would make a yes of it. Modules are as parsed, to tell the rule of a
 // place; whole tells that no rule is missing because of another error.
@@ -57,6 +57,8 @@ func missing(c *ast.Compiler, ref ast.Ref, whole bool) string {
 		return notOneOf(ref, 2, catalogParts())
 	case isBelow(ref, 4, "input", "servers"):
 		return notOneOf(ref, 3, factNames())
+	case isBelow(ref, 4, "input", "sessions"):
+		return notOneOf(ref, 3, sessionFields())
 	case whole && isBelow(ref, 3, "data", "x2go"):
 		return undefinedRule(c, ref)
 	}
@@ -95,4 +97,9 @@ func undefinedRule(c *ast.Compiler, ref ast.Ref) string {
 		node = child
 	}
 	return ""
+}
+
+// sessionFields lists what policies see of a session at input.sessions[id].
+func sessionFields() []string {
+	return []string{"server", "profile_id", "state", "created", "changed", "client"}
 }

@@ -10,12 +10,23 @@ import (
 	"github.com/x2broker/x2broker/schema"
 )
 
-// A rule is one that the broker asks.
+// A rule is one that the broker asks, or will ask in x2go.sessions.
 type rule struct {
 	pkg, name string
-	set       bool   // a set of names; otherwise an object by server id
+	keys      int    // how many keys lead to a value: scores[id] has one
+	values    values // at the end of the keys
+	kind      string // in words
 	form      string // how a site writes its head
 }
+
+// values says whether a rule has one value or a set of them.
+type values int
+
+const (
+	one values = iota
+	many
+	oneOrMany
+)
 
 func (r rule) String() string { return r.pkg + "." + r.name }
 
@@ -27,11 +38,25 @@ func (r rule) shim() string {
 // rules lists what the broker asks, each with a shim of its own.
 func rules() []rule {
 	return []rule{
-		{"x2go.login", "deny", true, "deny contains reason if { ... }"},
-		{"x2go.login", "accounts", true, "accounts contains name if { ... }"},
-		{"x2go.access", "visible", true, "visible contains id if { ... }"},
-		{"x2go.placement", "excluded", false, "excluded[server_id] := reason if { ... }"},
-		{"x2go.placement", "scores", false, "scores[server_id] := number if { ... }"},
+		{"x2go.login", "deny", 0, many, "a set", "deny contains reason if { ... }"},
+		{"x2go.login", "accounts", 0, many, "a set", "accounts contains name if { ... }"},
+		{"x2go.access", "visible", 0, many, "a set", "visible contains id if { ... }"},
+		{
+			"x2go.access", "reasons", 1, many, "a set by profile id, of objects with code and message",
+			`reasons[profile_id] contains {"code": ..., "message": ...} if { ... }`,
+		},
+		{
+			"x2go.access", "overlay", 2, many, "a set by profile id and session key",
+			"overlay[profile_id][key] contains value if { ... }",
+		},
+		{
+			"x2go.placement", "excluded", 1, oneOrMany, "a set of reasons by server id",
+			"excluded[server_id] contains reason if { ... }",
+		},
+		{"x2go.placement", "scores", 1, one, "an object by server id", "scores[server_id] := number if { ... }"},
+		{"x2go.sessions", "resume", 1, one, "an object by session id", "resume[session_id] := number if { ... }"},
+		{"x2go.sessions", "takeover", 1, one, "an object by session id", "takeover[session_id] := number if { ... }"},
+		{"x2go.sessions", "limits", 1, one, "an object by name", "limits[name] := number if { ... }"},
 	}
 }
 
@@ -88,36 +113,42 @@ func checkForms(m *ast.Module) schema.Diagnostics {
 			if ruleName(x) != r.name || hasForm(x, r) {
 				continue
 			}
-			kind := "an object by server id"
-			if r.set {
-				kind = "a set"
-			}
 			ds = append(ds, schema.Diagnostic{
 				Severity: schema.Error,
 				Pos:      position(x.Location),
 				Path:     r.String(),
-				Message:  "must be " + kind + "; write `" + r.form + "`",
+				Message:  "must be " + r.kind + "; write `" + r.form + "`",
 			})
 		}
 	}
 	return ds
 }
 
-// hasForm accepts `visible contains id` for sets, and `scores[id] := s` or the
-// whole object, `scores := {...}`, for objects.
+// hasForm accepts `visible contains id` and `overlay[id][key] contains value`
+// for sets, and for single values `scores[id] := s` or the whole object,
+// `scores := {...}`.
 func hasForm(x *ast.Rule, r rule) bool {
 	if len(x.Head.Args) > 0 {
 		return false
 	}
-	ref := x.Head.Ref()
-	if r.set {
-		return x.Head.RuleKind() == ast.MultiValue && len(ref) == 1
-	}
-	if x.Head.RuleKind() != ast.SingleValue || len(ref) > 2 {
-		return false
+	keys := len(x.Head.Ref()) - 1
+	if x.Head.RuleKind() == ast.MultiValue {
+		return r.values != one && keys == r.keys && (r.name != "reasons" || isReason(x.Head.Key))
 	}
 	_, boolean := x.Head.Value.Value.(ast.Boolean)
-	return !boolean
+	return r.values != many && keys <= r.keys && !boolean
+}
+
+// isReason accepts {"code": ..., "message": ...} and what is known only when the
+// rule is asked.
+func isReason(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Object:
+		return v.Len() == 2 && v.Get(ast.StringTerm("code")) != nil && v.Get(ast.StringTerm("message")) != nil
+	case ast.Var, ast.Ref, ast.Call:
+		return true
+	}
+	return false
 }
 
 // ruleName is the first part of a rule's name: "scores" of scores[id].

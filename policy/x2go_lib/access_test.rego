@@ -57,3 +57,99 @@ test_visible_can_be_iterated if {
 	}}
 		with input as alice
 }
+
+# METADATA
+# title: The reasons for a profile that says of access only what each test is about
+why(rules) := reasons if {
+	reasons := access.reasons.office with data.site as catalog(rules)
+		with input as alice
+}
+
+test_reason_everyone if why({"everyone": true}) == {{"code": "granted-everyone", "message": "granted to everyone"}}
+
+test_reason_user if why({"users": ["alice", "bob"]}) == {{"code": "granted-by-user", "message": "granted to user alice"}}
+
+test_reason_group if {
+	why({"groups": ["staff", "students"]}) == {{"code": "granted-by-group", "message": "granted to group staff"}}
+}
+
+test_every_reason_is_given if {
+	codes := {reason.code | some reason in why({"everyone": true, "users": ["alice"], "groups": ["staff"]})}
+	codes == {"granted-everyone", "granted-by-user", "granted-by-group"}
+}
+
+test_reason_not_invited if {
+	why({"users": ["bob"]}) == {{"code": "not-invited", "message": "granted to none of user alice, group staff"}}
+}
+
+test_reason_for_who_has_no_groups if {
+	reasons := access.reasons.office with data.site as catalog({"groups": ["staff"]})
+		with input as {"user": {"name": "sam", "groups": []}, "client": alice.client}
+	reasons == {{"code": "not-invited", "message": "granted to none of user sam"}}
+}
+
+test_reason_without_access if {
+	reasons := access.reasons.office with data.site as {"profiles": {"office": {}}}
+		with input as alice
+	reasons == {{"code": "not-invited", "message": "granted to none of user alice, group staff"}}
+}
+
+test_reason_not_at_place if {
+	why({"everyone": true, "from": ["exam", "192.0.2.0/24"]}) == {
+		{"code": "granted-everyone", "message": "granted to everyone"},
+		{"code": "not-at-place", "message": "only from exam, 192.0.2.0/24, not from 10.1.2.3"},
+	}
+}
+
+test_no_reason_for_being_at_the_place if {
+	why({"everyone": true, "from": ["campus"]}) == {{"code": "granted-everyone", "message": "granted to everyone"}}
+}
+
+test_reason_denied_user if {
+	{"code": "denied-user", "message": "denied to user alice"} in why({"everyone": true, "deny": {"users": ["alice"]}})
+}
+
+test_reason_denied_group if {
+	{"code": "denied-group", "message": "denied to group staff"} in why({"everyone": true, "deny": {"groups": ["staff"]}})
+}
+
+test_reason_denied_place if {
+	{"code": "denied-place", "message": "denied from campus, where 10.1.2.3 is"} in why({"everyone": true, "deny": {"from": ["campus"]}})
+}
+
+against(rules) := {reason.code | some reason in why(rules)} & {"not-invited", "not-at-place", "denied-user", "denied-group", "denied-place"}
+
+test_nothing_speaks_against_what_is_seen if {
+	every rules in [
+		{"everyone": true},
+		{"users": ["alice"]},
+		{"groups": ["staff"], "from": ["campus"]},
+		{"everyone": true, "deny": {"users": ["bob"], "groups": ["students"], "from": ["exam"]}},
+	] {
+		seen(rules)
+		against(rules) == set()
+	}
+}
+
+test_something_speaks_against_what_is_not_seen if {
+	every rules in [
+		{},
+		{"users": ["bob"]},
+		{"from": ["campus"]},
+		{"groups": ["staff"], "from": ["exam"]},
+		{"everyone": true, "deny": {"users": ["alice"]}},
+		{"groups": ["staff"], "deny": {"groups": ["staff"]}},
+		{"everyone": true, "deny": {"from": ["10.0.0.0/8"]}},
+	] {
+		not seen(rules)
+		against(rules) != set()
+	}
+}
+
+test_there_is_no_reason_for_what_is_not_there if {
+	not access.reasons.gone with data.site as catalog({}) with input as alice
+}
+
+test_nothing_is_changed_for_a_request if {
+	access.overlay == {} with data.site as catalog({"everyone": true}) with input as alice
+}

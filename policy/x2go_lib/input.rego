@@ -13,25 +13,15 @@
 #         user:
 #           type: object
 #           additionalProperties: false
-#           properties:
-#             name: {type: string}
-#             groups: {type: array, items: {type: string}}
+#           properties: {name: {type: string}, groups: {type: array, items: {type: string}}}
 #         account: {type: string}
 #         client:
 #           type: object
 #           additionalProperties: false
-#           properties:
-#             address: {type: string}
-#             networks: {type: array, items: {type: string}}
-#             frontend: {type: string}
+#           properties: {address: {type: string}, networks: {type: array, items: {type: string}}, frontend: {type: string}}
 #         time:
 #           type: object
 #           additionalProperties: false
-#           properties:
-#             unix: {type: integer}
-#             date: {type: string}
-#             weekday: {type: string}
-#             hour: {type: integer}
-#             minute: {type: integer}
+#           properties: {unix: {type: integer}, date: {type: string}, weekday: {type: string}, hour: {type: integer}, minute: {type: integer}}
 #         task: {type: string}
 package x2go

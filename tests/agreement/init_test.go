@@ -67,6 +67,21 @@ func TestPlainToolsAcceptAVendoredSite(t *testing.T) {
 	}
 }
 
+func TestPlainToolsAcceptTheCampus(t *testing.T) {
+	site := t.TempDir()
+	if err := os.CopyFS(site, os.DirFS("../../examples/campus")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check.Vendor(site); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		if out, err := plain(t, site, c[0], c[1:]...); err != nil {
+			t.Errorf("%s: %v\n%s", strings.Join(c, " "), err, out)
+		}
+	}
+}
+
 // TestPlainToolsSeeMistakes makes sure that the commands look at the site at all.
 func TestPlainToolsSeeMistakes(t *testing.T) {
 	for _, test := range []struct {
@@ -77,8 +92,8 @@ func TestPlainToolsSeeMistakes(t *testing.T) {
 		{"misspelt field", "profiles/office/desktop.cue", "fullscreen:", "fullscren:", commands[0], "fullscren: field not allowed"},
 		{"dangling server", "profiles/labs/physics.cue", `hosts: labels: pool: "lab"`, `hosts: ids: ["lab9"]`, commands[0], "lab9"},
 		{"bad server id", "servers.cue", "\tts02:", "\t\"ts 02\":", commands[0], "a server id has only letters"},
-		{"misspelt input", "policy/access.rego", "input.time.hour <", "input.time.our <", commands[1], "rego_type_error"},
-		{"the clock", "policy/access.rego", "input.time.hour <", "time.now_ns() <", commands[2], "undefined function time.now_ns"},
+		{"misspelt input", "policy/access.rego", "_closed(data.site.profiles[id])\n}", "_closed(data.site.profiles[id])\n\tinput.tsk == \"list\"\n}", commands[1], "rego_type_error"},
+		{"the clock", "policy/access.rego", "not _lab_hours", "time.now_ns() > 0", commands[2], "undefined function time.now_ns"},
 		{"wrong rule", "policy/access.rego", "not _lab_hours", "_lab_hours", commands[3], "FAIL: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,9 +13,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/x2broker/x2broker/broker/check"
 	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite what x2broker check prints in docs/mistakes.md")
@@ -115,36 +118,78 @@ func (s section) write(t *testing.T, more map[string]string) string {
 	return dir
 }
 
-// TestRecipes compiles each recipe without a warning, and tries the cases in
-// testdata/recipes.txt that are about it: they hold the prose to its word.
-func TestRecipes(t *testing.T) {
-	claims, err := os.ReadFile("testdata/recipes.txt")
+// promised reads what is claimed of a page's recipes, by title and file.
+func promised(t *testing.T, file string) map[string]map[string]string {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases := map[string]string{}
-	for _, part := range strings.Split(string(claims), "\n## ")[1:] {
-		title, text, _ := strings.Cut(part, "\n")
-		cases[title] = "package site\n\ncases: {\n" + text + "\n}\n"
+	claims := map[string]map[string]string{}
+	for _, f := range archive.Files {
+		title, name, _ := strings.Cut(f.Name, "/")
+		if claims[title] == nil {
+			claims[title] = map[string]string{}
+		}
+		claims[title][name] = string(f.Data)
 	}
-	recipes := sections(t, "../../docs/recipes.md")
-	if len(recipes) < 10 {
-		t.Errorf("%d recipes", len(recipes))
+	return claims
+}
+
+// TestRecipes compiles each recipe of the pages without a warning, runs the tests
+// that it shows, and tries what is claimed of it: cases, and tests of policies
+// for what cases cannot say. They hold the prose to its word.
+func TestRecipes(t *testing.T) {
+	for page, file := range map[string]string{
+		"../../docs/recipes.md": "testdata/recipes.txtar",
+		"../../docs/policy.md":  "testdata/policy.txtar",
+	} {
+		claims := promised(t, file)
+		recipes := sections(t, page)
+		if len(recipes) < 10 {
+			t.Errorf("%s: %d recipes", page, len(recipes))
+		}
+		for _, r := range recipes {
+			t.Run(r.title, func(t *testing.T) {
+				dir := r.write(t, claims[r.title])
+				delete(claims, r.title)
+				if len(mustBuild(t, dir).Catalog.Cases)+runTests(t, dir) == 0 {
+					t.Error("nothing is claimed about this recipe")
+				}
+			})
+		}
+		for title := range claims {
+			t.Errorf("%s: claims about %q, which is no recipe", file, title)
+		}
 	}
-	for _, r := range recipes {
-		t.Run(r.title, func(t *testing.T) {
-			more := map[string]string{}
-			if text, ok := cases[r.title]; ok {
-				more["claims.cue"] = text
+}
+
+// TestThePolicyPageHasTheWholeLibrary: what the page calls is there, and what is
+// there is on the page.
+func TestThePolicyPageHasTheWholeLibrary(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\blib\.[a-z]+\.[a-z_]+`).FindAllString(string(text), -1) {
+		page[name] = true
+	}
+	library := map[string]bool{}
+	for name, text := range policy.Library() {
+		m, err := ast.ParseModule(name, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range m.Rules {
+			rule := strings.TrimPrefix(r.Ref().GroundPrefix().String(), "data.x2go.")
+			if !strings.Contains(rule, "._") {
+				library[rule] = true
 			}
-			delete(cases, r.title)
-			if snap := mustBuild(t, r.write(t, more)); len(snap.Catalog.Cases) == 0 {
-				t.Error("no case is about this recipe")
-			}
-		})
+		}
 	}
-	for title := range cases {
-		t.Errorf("cases for %q, which is no recipe", title)
+	if diff := cmp.Diff(library, page); diff != "" {
+		t.Errorf("(-library +page):\n%s", diff)
 	}
 }
 

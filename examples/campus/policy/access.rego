@@ -3,6 +3,7 @@ package x2go.access
 import data.x2go.lib
 import data.x2go.site.exams
 import data.x2go.site.guests
+import data.x2go.site.kiosks
 
 # METADATA
 # title: What the library shows, where exams, kiosks and guest accounts allow it
@@ -12,32 +13,21 @@ import data.x2go.site.guests
 visible contains id if {
 	lib.access.visible[id]
 	profile := data.site.profiles[id]
-	_exam_allows(profile)
-	_kiosk_allows(profile)
-	_account_allows
+	exams.allows(profile)
+	kiosks.allows(profile)
+	guests.admitted
 }
 
-# In a room where an exam runs, that exam and nothing else; elsewhere, no exam.
-_exam_allows(profile) if profile.labels.exam in exams.here
+# METADATA
+# title: The library's reasons, and those of the conditions above
+reasons[id] contains reason if some reason in lib.access.reasons[id]
 
-_exam_allows(profile) if {
-	count(exams.here) == 0
-	not profile.labels.exam
+reasons[id] contains exams.against(profile) if some id, profile in data.site.profiles
+
+reasons[id] contains kiosks.against(profile) if some id, profile in data.site.profiles
+
+reasons[id] contains {"code": "guest-ended", "message": message} if {
+	some id, _ in data.site.profiles
+	not guests.admitted
+	message := sprintf("the guest account %s has ended, or has no date", [input.user.name])
 }
-
-# The same for kiosks, at any time.
-_kiosk_allows(profile) if profile.labels.kiosk in _kiosks_here
-
-_kiosk_allows(profile) if {
-	count(_kiosks_here) == 0
-	not profile.labels.kiosk
-}
-
-_kiosks_here contains network if {
-	some network in data.site.params.kiosks
-	network in input.client.networks
-}
-
-_account_allows if not guests.guest
-
-_account_allows if guests.valid

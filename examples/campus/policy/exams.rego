@@ -1,25 +1,52 @@
 # METADATA
-# title: When and where there are exams, from params.exams
+# title: "Examinations: while one runs in a room, the room has nothing else"
+# description: |
+#   params.exams has the dates and hours; a profile is an exam's by its label
+#   exam. A room goes by the name of its network.
 package x2go.site.exams
 
+import data.x2go.lib
+
 # METADATA
-# title: Rooms in which the client is and an exam runs
-# description: A room goes by the name of its network.
-here contains room if {
-	some room in input.client.networks
-	running(room)
+# title: An exam runs where the client is
+here(exam) if {
+	lib.client.in_network(exam.room)
+	lib.time.during(exam.date, exam.date)
+	lib.time.between(exam.from, exam.until)
 }
 
 # METADATA
-# title: Whether an exam runs in a room
-# description: From its first minute until before its last.
-running(room) if {
+# title: The profile may be seen, as far as exams go
+# description: The exam's own where it runs; all but exams elsewhere.
+allows(profile) if {
 	some exam in data.site.params.exams
-	exam.room == room
-	exam.date == input.time.date
-	exam.from <= _clock
-	_clock < exam.until
+	exam.room == profile.labels.exam
+	here(exam)
 }
 
-# Strings of this form are in the order of time.
-_clock := sprintf("%02d:%02d", [input.time.hour, input.time.minute])
+allows(profile) if {
+	not profile.labels.exam
+	not _any_here
+}
+
+# METADATA
+# title: Why the profile may not be seen
+against(profile) := {"code": "exam-running", "message": sprintf("an exam runs in %s", [concat(", ", _rooms)])} if {
+	_any_here
+	not allows(profile)
+}
+
+against(profile) := {"code": "no-exam", "message": sprintf("no exam runs in %s, or the client is not there", [room])} if {
+	room := profile.labels.exam
+	not _any_here
+}
+
+_rooms contains exam.room if {
+	some exam in data.site.params.exams
+	here(exam)
+}
+
+_any_here if {
+	some exam in data.site.params.exams
+	here(exam)
+}

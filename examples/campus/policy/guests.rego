@@ -1,12 +1,12 @@
 # METADATA
-# title: Guest accounts, which end by params.guests
+# title: "Guests: their accounts end by params.guests"
 package x2go.site.guests
 
-# METADATA
-# title: Whether the user is a guest
-guest if "guests" in input.user.groups
+import data.x2go.lib
 
 # METADATA
-# title: Whether the user's last day has not passed
-# description: A guest without a date is not valid.
-valid if input.time.date <= data.site.params.guests[input.user.name]
+# title: The user is no guest, or a guest whose last day has not passed
+# description: A guest without a day is not admitted.
+admitted if not lib.user.in_group("guests")
+
+admitted if lib.login.valid_by("guests")

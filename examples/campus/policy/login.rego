@@ -8,7 +8,4 @@ import data.x2go.site.guests
 # description: The reason is for the broker's log; the user reads that he may not log in.
 deny contains reason if some reason in lib.login.deny
 
-deny contains "the guest account has ended, or has no date in params.guests" if {
-	guests.guest
-	not guests.valid
-}
+deny contains "the guest account has ended, or has no date in params.guests" if not guests.admitted

@@ -3,34 +3,18 @@ package x2go.placement
 import data.x2go.lib
 
 # METADATA
-# title: Full servers, and those reserved for a group that the user is not in
-# description: |
-#   A server gets one reason: two different ones for the same server would be an
-#   error, and an error means no server at all.
-excluded[id] := reason if {
-	some id, _ in data.site.servers
-	reason := lib.placement.excluded[id]
-}
+# title: Servers that are full, short of graphics cards, or for a group that the user is not in
+excluded[id] contains lib.placement.full(id) if some id, _ in input.servers
 
-excluded[id] := reason if {
-	some id, server in data.site.servers
-	not lib.placement.excluded[id]
-	group := server.labels.reserved
-	not group in input.user.groups
-	reason := sprintf("reserved for %s", [group])
-}
+excluded[id] contains cards_taken(id) if some id, _ in input.servers
+
+excluded[id] contains lib.placement.reserved(id, "reserved") if some id, _ in input.servers
 
 # METADATA
-# title: The fewest sessions on servers labelled so, sessions per weight on the others
-scores[id] := score if {
-	some id, server in data.site.servers
-	server.labels.balance == "fewest"
-	facts := input.servers[id]
-	score := facts.sessions + facts.inflight
-}
+# title: Servers near the client first; among these the fewest sessions per weight or card
+scores[id] := (10 * lib.placement.far(id, "zones")) + sessions_per_card(id) if some id, _ in input.servers
 
-scores[id] := score if {
-	some id, server in data.site.servers
-	not server.labels.balance == "fewest"
-	score := lib.placement.scores[id]
+scores[id] := (10 * lib.placement.far(id, "zones")) + lib.placement.weighted(id) if {
+	some id, _ in input.servers
+	not cards(id)
 }
