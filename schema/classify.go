@@ -44,6 +44,9 @@ type sourceFile struct {
 	mentions fieldSet
 	// usesVendored: it may use what only the site's copy of the bindings defines.
 	usesVendored bool
+	// chooses: which server is meant may be a choice, which the site's copy of the
+	// bindings decides by what servers there are.
+	chooses bool
 }
 
 // A label is a field written with a literal name.
@@ -132,6 +135,7 @@ func (f *sourceFile) classify() *sourceFile {
 		ast.Walk(tree, c.attributes, nil)
 	}
 	c.declarations(tree)
+	f.chooses = chooses(tree)
 	for i, name := range topLevel {
 		if bytes.Contains(f.data, []byte(name)) && mentions(tree, name) || c.self && mentions(tree, "self") {
 			f.mentions |= 1 << i
@@ -252,6 +256,58 @@ func (c *classifier) circle(made *ast.Comprehension) {
 			return
 		}
 	}
+}
+
+// chooses reports whether n has a choice between more than plain values, a
+// choice within a list, or ids that are no list of strings.
+func chooses(n ast.Node) bool {
+	found := false
+	lists := 0
+	ast.Walk(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ListLit:
+			lists++
+		case *ast.BinaryExpr:
+			found = found || n.Op == token.OR && (lists > 0 || !isPlain(n.X) || !isPlain(n.Y))
+		case *ast.Field:
+			if name, _ := fieldName(n); name == "ids" {
+				found = found || !isStrings(n.Value)
+			}
+		}
+		return !found
+	}, func(n ast.Node) {
+		if _, is := n.(*ast.ListLit); is {
+			lists--
+		}
+	})
+	return found
+}
+
+// isPlain reports whether e is a literal, a type or a choice of such, and no
+// list or struct.
+func isPlain(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return true
+	case *ast.Ident:
+		return slices.Contains([]string{"bool", "string", "int", "number", "float", "true", "false", "null"}, e.Name)
+	case *ast.UnaryExpr:
+		return isPlain(e.X)
+	case *ast.ParenExpr:
+		return isPlain(e.X)
+	case *ast.BinaryExpr:
+		return isPlain(e.X) && isPlain(e.Y)
+	}
+	return false
+}
+
+// isStrings reports whether e is a list of literal strings.
+func isStrings(e ast.Expr) bool {
+	list, is := e.(*ast.ListLit)
+	return is && !slices.ContainsFunc(list.Elts, func(e ast.Expr) bool {
+		lit, is := e.(*ast.BasicLit)
+		return !is || lit.Kind != token.STRING
+	})
 }
 
 // mentionsLabel reports whether a field of that name is written below n.

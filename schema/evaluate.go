@@ -120,8 +120,11 @@ func (s *site) evaluateUnits(ctx context.Context, c *Compiler, units []*unit) {
 // units splits what an instance sees; not at all if something computes profiles.
 func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 	all := s.packageFiles(in.dir, "site")
-	if i := slices.IndexFunc(all, s.isVendored); i >= 0 && len(all) > 1 {
-		all = slices.Delete(all, i, i+1)
+	if i := slices.IndexFunc(all, s.isVendored); i >= 0 {
+		rest := slices.Delete(slices.Clone(all), i, i+1)
+		if len(rest) > 0 && !slices.ContainsFunc(rest, func(f *sourceFile) bool { return f.chooses }) {
+			all = rest
+		}
 	}
 	var library, leaves []*sourceFile
 	for _, f := range all {
@@ -146,8 +149,8 @@ func (s *site) units(in *instance, packages []byte, computes bool) []*unit {
 }
 
 // isVendored reports whether the file is the x2broker.cue that this x2broker
-// writes: it says no more than the built-in bindings and the checks behind them,
-// and takes CUE a third of its time on a large site.
+// writes. It refuses no more than the built-in bindings and the checks behind
+// them, and takes CUE a third of its time on a large site.
 func (s *site) isVendored(f *sourceFile) bool {
 	return f.name == VendoredBinding && bytes.Equal(f.data, vendoredBindingSource) && !s.usesVendored
 }

@@ -127,12 +127,12 @@ type keptSite struct {
 }
 
 type keptFile struct {
-	Name, Pkg                           uint32
-	Hash                                []byte
-	Imports                             []uint32
-	Labels, IDs, Access                 []keptLabel
-	Leaf, Computes, Plain, UsesVendored bool
-	Mentions                            uint8
+	Name, Pkg                                    uint32
+	Hash                                         []byte
+	Imports                                      []uint32
+	Labels, IDs, Access                          []keptLabel
+	Leaf, Computes, Plain, UsesVendored, Chooses bool
+	Mentions                                     uint8
 }
 
 type keptLabel struct {
@@ -183,7 +183,7 @@ func keep(c *Compiler) keptSite {
 			out.Files = append(out.Files, keptFile{
 				Name: k.text(f.name), Pkg: k.text(f.pkg), Hash: f.hash[:], Imports: k.texts(f.imports),
 				Labels: k.labels(f.labels), IDs: k.labels(f.ids), Access: k.labels(f.access),
-				Leaf: f.leaf, Computes: f.computes, Plain: f.plain, UsesVendored: f.usesVendored, Mentions: uint8(f.mentions),
+				Leaf: f.leaf, Computes: f.computes, Plain: f.plain, UsesVendored: f.usesVendored, Chooses: f.chooses, Mentions: uint8(f.mentions),
 			})
 		}
 	}
@@ -287,7 +287,7 @@ func (k *keptSite) restore(c *Compiler) {
 		c.files[name] = &sourceFile{
 			name: name, dir: path.Dir(name), hash: unitKey(f.Hash), pkg: k.Strings[f.Pkg], imports: k.texts(f.Imports),
 			labels: k.labels(name, f.Labels), ids: k.labels(name, f.IDs), access: k.labels(name, f.Access),
-			leaf: f.Leaf, computes: f.Computes, plain: f.Plain, usesVendored: f.UsesVendored, mentions: fieldSet(f.Mentions),
+			leaf: f.Leaf, computes: f.Computes, plain: f.Plain, usesVendored: f.UsesVendored, chooses: f.Chooses, mentions: fieldSet(f.Mentions),
 		}
 	}
 	boxed := make([]any, len(k.Strings))

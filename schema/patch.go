@@ -88,7 +88,7 @@ func (b *base) patch(ctx context.Context, c *Compiler, s *site) (*Catalog, Diagn
 // a difference to any other file.
 func (b *base) exchangeable(before, f *sourceFile) bool {
 	if !f.leaf || f.err != nil || len(f.refused) > 0 || b.units[f.name] == nil ||
-		f.pkg != before.pkg || f.mentions != before.mentions || f.usesVendored != before.usesVendored ||
+		f.pkg != before.pkg || f.mentions != before.mentions || f.usesVendored != before.usesVendored || f.chooses != before.chooses ||
 		!slices.Equal(f.imports, before.imports) ||
 		!slices.EqualFunc(f.ids, before.ids, func(x, y label) bool { return x.id == y.id }) {
 		return false
