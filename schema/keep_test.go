@@ -2,28 +2,29 @@ package schema
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
 // TestKeptEqualsFresh compiles sites with what another process has kept of an
 // earlier commit.
 func TestKeptEqualsFresh(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "compiled")
 	reused := 0
 	rapid.Check(t, func(t *rapid.T) {
 		tree := drawSite(t)
 		before := NewCompiler()
 		before.Compile(context.Background(), tree)
 		before.unsaved = 1
-		if err := before.Save(file); err != nil {
+		kept, err := before.Cache()
+		if err != nil {
 			t.Fatal(err)
 		}
 		if rapid.Bool().Draw(t, "changed") {
@@ -31,7 +32,7 @@ func TestKeptEqualsFresh(t *testing.T) {
 		}
 		want, wantDiags := NewCompiler().Compile(context.Background(), tree)
 		after := NewCompiler()
-		if err := after.Load(file); err != nil {
+		if err := after.UseCache(kept); err != nil {
 			t.Fatal(err)
 		}
 		known := len(after.done)
@@ -65,11 +66,11 @@ profiles: p: {
 	if want == nil {
 		t.Fatal(diags)
 	}
-	file := filepath.Join(t.TempDir(), "compiled")
-	if err := before.Save(file); err != nil {
+	kept, err := before.Cache()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := after.Load(file); err != nil {
+	if err := after.UseCache(kept); err != nil {
 		t.Fatal(err)
 	}
 	got, _ := after.Compile(context.Background(), tree)
@@ -81,14 +82,10 @@ profiles: p: {
 	}
 }
 
-func TestDamagedKeptFileIsStale(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "compiled")
+func TestADamagedCacheIsStale(t *testing.T) {
 	c := NewCompiler()
 	c.Compile(context.Background(), fstest.MapFS{"site.cue": {Data: []byte("package site\n\nsite: name: \"S\"\n")}})
-	if err := c.Save(file); err != nil {
-		t.Fatal(err)
-	}
-	good, err := os.ReadFile(file)
+	good, err := c.Cache()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,14 +95,38 @@ func TestDamagedKeptFileIsStale(t *testing.T) {
 		"cut off":            func(b []byte) []byte { return b[:len(b)-3] },
 		"empty":              func([]byte) []byte { return nil },
 	} {
-		if err := os.WriteFile(file, damage(append([]byte{}, good...)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := NewCompiler().Load(file); !errors.Is(err, ErrStale) {
+		if err := NewCompiler().UseCache(damage(slices.Clone(good))); !errors.Is(err, ErrStale) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := NewCompiler().Load(file + ".none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
+}
+
+func TestACatalogSurvivesItsBinaryForm(t *testing.T) {
+	for _, dir := range []string{"../examples/campus", "../examples/minimal", "../examples/demo"} {
+		want, diags := NewCompiler().Compile(context.Background(), os.DirFS(dir))
+		if want == nil {
+			t.Fatal(diags)
+		}
+		want.Params["n"] = json.Number("12345678901234567890")
+		for _, c := range want.Cases {
+			c.Exactly = []string{}
+			break
+		}
+		data, err := want.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Catalog
+		if err := got.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, &got, equalCatalogs, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", dir, diff)
+		}
+		for name, c := range want.Cases {
+			if (c.Exactly == nil) != (got.Cases[name].Exactly == nil) {
+				t.Errorf("%s: case %q: exactly is %#v, want %#v", dir, name, got.Cases[name].Exactly, c.Exactly)
+			}
+		}
 	}
 }

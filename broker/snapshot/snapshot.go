@@ -44,8 +44,8 @@ type Compiler interface {
 
 // A Cache is a Compiler whose knowledge of a site's files can outlive it.
 type Cache interface {
-	Load(file string) error
-	Save(file string) error
+	Cache() ([]byte, error) // nil for nothing new
+	UseCache([]byte) error
 }
 
 var _ Cache = (*schema.Compiler)(nil)

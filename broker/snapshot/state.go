@@ -75,7 +75,11 @@ func (k *Keeper) loadCompiled() {
 	if k.stateDir == "" || !is {
 		return
 	}
-	if err := cache.Load(filepath.Join(k.stateDir, compiledName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, err := os.ReadFile(filepath.Join(k.stateDir, compiledName))
+	if err == nil {
+		err = cache.UseCache(data)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.log.Info("site is compiled from its sources", "reason", err)
 	}
 }
@@ -87,7 +91,11 @@ func (k *Keeper) saveCompiled() {
 	if k.stateDir == "" || !is {
 		return
 	}
-	if err := cache.Save(filepath.Join(k.stateDir, compiledName)); err != nil {
+	data, err := cache.Cache()
+	if err == nil && data != nil {
+		err = replaceFile(k.stateDir, compiledName, [][]byte{data})
+	}
+	if err != nil {
 		k.log.Debug("compiler's cache cannot be kept on disk", "err", err)
 	}
 }
@@ -126,17 +134,22 @@ func loadKept(file string) ([]byte, error) {
 	return readKept(f, maxKeptBytes)
 }
 
-// storeKept replaces the kept site in dir, which it makes if need be. After a
-// crash at any time the old or the new one is there.
+// storeKept replaces the kept site in dir.
 func storeKept(dir, name string, rev source.Revision, tree *source.Tree) error {
 	parts, err := encodeKept(name, rev, tree)
 	if err != nil {
 		return err
 	}
+	return replaceFile(dir, keptName, parts)
+}
+
+// replaceFile writes a file in dir, which it makes if need be. After a crash at
+// any time the old or the new one is there.
+func replaceFile(dir, name string, parts [][]byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, keptName)
+	file := filepath.Join(dir, name)
 	if err := writeSynced(file+".new", parts); err != nil {
 		return errors.Join(err, removeIfThere(file+".new")) // a full disk should not stay full
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -113,13 +112,13 @@ func BenchmarkCompile(b *testing.B) {
 		compiler := schema.NewCompiler()
 		mustCompile(b, compiler, tree)
 		b.Run(fmt.Sprintf("restart/profiles=%d", n), func(b *testing.B) {
-			file := filepath.Join(b.TempDir(), "compiled")
-			if err := compiler.Save(file); err != nil {
+			kept, err := compiler.Cache()
+			if err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
 				again := schema.NewCompiler()
-				if err := again.Load(file); err != nil {
+				if err := again.UseCache(kept); err != nil {
 					b.Fatal(err)
 				}
 				mustCompile(b, again, tree)
