@@ -2,82 +2,39 @@ package schema
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/gob"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path"
-	"slices"
-	"sync"
 )
 
-// ErrStale means that what was given to [Compiler.UseCache] is of another
-// x2broker, or damaged. It does no harm: the site is compiled from its sources.
-var ErrStale = errors.New("not written by this x2broker, or damaged")
-
-// Cache gives what leaves came to, so that a new process need not evaluate them
-// again. It is nil while little has changed since it was called last.
+// Cache gives what leaves came to, so that a new process of the same x2broker
+// need not evaluate them again. It is nil while little has changed since it was
+// called last.
 func (c *Compiler) Cache() ([]byte, error) {
 	c.turn <- struct{}{}
 	defer func() { <-c.turn }()
 	if c.unsaved == 0 || c.unsaved < len(c.done)/20 {
 		return nil, nil
 	}
-	program, err := executable()
-	if err != nil {
-		return nil, fmt.Errorf("name this x2broker: %w", err)
-	}
-	var content bytes.Buffer
-	if err := gob.NewEncoder(&content).Encode(keep(c)); err != nil {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(keep(c)); err != nil {
 		return nil, err
 	}
 	c.unsaved = 0
-	sum := sha256.Sum256(content.Bytes())
-	return slices.Concat(program, sum[:], content.Bytes()), nil
+	return b.Bytes(), nil
 }
 
-// UseCache takes what Cache of the same executable gave. The error is ErrStale
-// if there is nothing to be had from it.
+// UseCache takes what Cache gave, unchanged, in a process of the same x2broker:
+// another one may understand sites in another way.
 func (c *Compiler) UseCache(data []byte) error {
 	c.turn <- struct{}{}
 	defer func() { <-c.turn }()
-	program, err := executable()
-	if err != nil {
-		return fmt.Errorf("name this x2broker: %w", err)
-	}
-	const size = sha256.Size
-	if len(data) < 2*size || !bytes.Equal(data[:size], program) {
-		return ErrStale
-	}
-	if sum := sha256.Sum256(data[2*size:]); !bytes.Equal(data[size:2*size], sum[:]) {
-		return ErrStale
-	}
 	var k keptSite
-	if err := gob.NewDecoder(bytes.NewReader(data[2*size:])).Decode(&k); err != nil {
-		return ErrStale
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&k); err != nil {
+		return err
 	}
 	k.restore(c)
 	return nil
 }
-
-// executable is the digest of the running program: another one may understand
-// sites in another way.
-var executable = sync.OnceValues(func() ([]byte, error) {
-	name, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return h.Sum(nil), err
-})
 
 // A keptSite is what a Compiler remembers, in a form to be written. Every string
 // is an index into its texts.

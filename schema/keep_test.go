@@ -3,9 +3,7 @@ package schema
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
-	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -79,25 +77,6 @@ profiles: p: {
 	}
 	if after.unsaved != 1 { // the library
 		t.Errorf("%d units were evaluated, want the library alone", after.unsaved)
-	}
-}
-
-func TestADamagedCacheIsStale(t *testing.T) {
-	c := NewCompiler()
-	c.Compile(context.Background(), fstest.MapFS{"site.cue": {Data: []byte("package site\n\nsite: name: \"S\"\n")}})
-	good, err := c.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, damage := range map[string]func([]byte) []byte{
-		"of another program": func(b []byte) []byte { b[0] ^= 1; return b },
-		"a flipped bit":      func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
-		"cut off":            func(b []byte) []byte { return b[:len(b)-3] },
-		"empty":              func([]byte) []byte { return nil },
-	} {
-		if err := NewCompiler().UseCache(damage(slices.Clone(good))); !errors.Is(err, ErrStale) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

@@ -11,10 +11,7 @@ import (
 	"github.com/x2broker/x2broker/broker/source"
 )
 
-const (
-	keptName     = "last-good.site"
-	compiledName = "compiled.cache" // of the compiler, to be removed at will
-)
+const keptName = "last-good.site"
 
 // unkept is a good revision that is not on disk yet.
 type unkept struct {
@@ -66,37 +63,6 @@ func (k *Keeper) restore(ctx context.Context) {
 		k.logDiagnostics(slog.LevelWarn, rev, worstFirst(diags))
 	default:
 		k.serve(snap, "kept on disk")
-	}
-}
-
-// loadCompiled gives the compiler what it knew in an earlier process.
-func (k *Keeper) loadCompiled() {
-	cache, is := k.compiler.(Cache)
-	if k.stateDir == "" || !is {
-		return
-	}
-	data, err := os.ReadFile(filepath.Join(k.stateDir, compiledName))
-	if err == nil {
-		err = cache.UseCache(data)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		k.log.Info("site is compiled from its sources", "reason", err)
-	}
-}
-
-// saveCompiled keeps what the compiler knows; without it a restart only takes
-// longer.
-func (k *Keeper) saveCompiled() {
-	cache, is := k.compiler.(Cache)
-	if k.stateDir == "" || !is {
-		return
-	}
-	data, err := cache.Cache()
-	if err == nil && data != nil {
-		err = replaceFile(k.stateDir, compiledName, [][]byte{data})
-	}
-	if err != nil {
-		k.log.Debug("compiler's cache cannot be kept on disk", "err", err)
 	}
 }
 

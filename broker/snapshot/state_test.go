@@ -334,7 +334,10 @@ func TestARestartCompilesOnlyWhatHasChanged(t *testing.T) {
 		do   func() error
 	}{
 		{"whole", func() error { return nil }},
-		{"damaged", func() error { return os.Truncate(cache, 100) }},
+		{"cut off", func() error { return os.Truncate(cache, 100) }},
+		{"empty", func() error { return os.Truncate(cache, 0) }},
+		{"of another program", func() error { return flip(cache, 0) }},
+		{"damaged", func() error { return flip(cache, 70) }},
 		{"gone", func() error { return os.Remove(cache) }},
 	} {
 		name := damage.name
@@ -345,11 +348,21 @@ func TestARestartCompilesOnlyWhatHasChanged(t *testing.T) {
 		k := newKeeper(src, log, stateDir(dir))
 		refresh(t, k)
 		serves(t, k, "one")
-		if said := len(log.find("site is compiled from its sources")) > 0; said != (name == "damaged") {
+		if said := len(log.find("site is compiled from its sources")) > 0; said != (name != "whole" && name != "gone") {
 			t.Errorf("%s: said so: %v", name, said)
 		}
 		if _, err := os.Stat(cache); err != nil {
 			t.Errorf("%s: not kept again: %v", name, err)
 		}
 	}
+}
+
+// flip changes one bit of a file.
+func flip(file string, at int) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	data[at] ^= 1
+	return os.WriteFile(file, data, 0o600)
 }
