@@ -48,6 +48,8 @@ type cli struct {
 	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
 	Passwd  passwdCmd  `cmd:"" help:"Print the hash of a password for broker.cue."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Worker workerCmd `cmd:"" name:"compile-worker" hidden:"" help:"Compile sites for the broker that started this."`
 }
 
 // stdio is where a command reads and writes.
@@ -57,11 +59,6 @@ type stdio struct {
 }
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		// Compiling a site makes much garbage: a quarter of the time for half as
-		// much memory again (docs/performance.md).
-		debug.SetGCPercent(200)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
 	stop()

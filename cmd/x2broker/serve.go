@@ -27,7 +27,6 @@ import (
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
-	"github.com/x2broker/x2broker/schema"
 )
 
 // Limits on what clients may hold open.
@@ -89,8 +88,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	compiler := newCompiler(log)
+	defer compiler.Close()
 	keeper := snapshot.New(snapshot.Options{
-		Source: src, Compiler: schema.NewCompiler(), StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
+		Source: src, Compiler: compiler, StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
 		Log: log, Now: time.Now, Rand: mathrand.Float64,
 	})
 	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)

@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"broker/source":         {},
 	"broker/source/gittest": {},
 	"broker/snapshot":       {"schema", "policy", "broker/source"},
+	"broker/worker":         {"schema", "broker/source"},
 	"broker/identity":       {},
 	"broker/farm":           {"schema", "policy"},
 	"broker/session":        {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
