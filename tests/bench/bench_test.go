@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/worker"
 	"github.com/x2broker/x2broker/tests/brokertest"
 )
 
@@ -31,6 +32,13 @@ const bareBody = "X2BROKER_BENCH_BARE"
 func TestMain(m *testing.M) {
 	if file := os.Getenv(bareBody); file != "" {
 		if err := serveBare(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == asWorker {
+		if err := worker.Serve(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

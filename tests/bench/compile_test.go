@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/broker/worker"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -91,7 +93,7 @@ func mustTree(b *testing.B, files map[string][]byte) *source.Tree {
 	return tree
 }
 
-func mustCompile(b *testing.B, c *schema.Compiler, tree *source.Tree) {
+func mustCompile(b *testing.B, c snapshot.Compiler, tree *source.Tree) {
 	b.Helper()
 	if _, diags := c.Compile(context.Background(), tree); diags.HasErrors() {
 		b.Fatal(diags[0])
@@ -108,6 +110,18 @@ func BenchmarkCompile(b *testing.B) {
 				mustCompile(b, schema.NewCompiler(), tree)
 			}
 			b.ReportMetric(float64(peakMemory(b, n)), "peak-MB")
+		})
+		b.Run(fmt.Sprintf("cold-in-worker/profiles=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				c := newWorker()
+				mustCompile(b, c, tree)
+				c.Close()
+			}
+		})
+		b.Run(fmt.Sprintf("one-leaf-in-worker/profiles=%d", n), func(b *testing.B) {
+			c := newWorker()
+			defer c.Close()
+			changeLeaves(b, c, site, n)
 		})
 		compiler := schema.NewCompiler()
 		mustCompile(b, compiler, tree)
@@ -152,6 +166,27 @@ func BenchmarkCompile(b *testing.B) {
 			})
 		}
 	}
+}
+
+// asWorker is the argument with which this program is the worker of a broker.
+const asWorker = "bench-worker"
+
+func newWorker() *worker.Compiler {
+	return worker.New(worker.Options{Command: []string{"/proc/self/exe", asWorker}})
+}
+
+// changeLeaves measures commits of one profile; making the tree does not count.
+func changeLeaves(b *testing.B, c snapshot.Compiler, site map[string][]byte, n int) {
+	mustCompile(b, c, mustTree(b, site))
+	var spent time.Duration
+	for i := 0; b.Loop(); i++ {
+		site[profileFile(n/2)] = profile(n/2, "Round "+strconv.Itoa(i))
+		tree := mustTree(b, site)
+		start := time.Now()
+		mustCompile(b, c, tree)
+		spent += time.Since(start)
+	}
+	b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "ms")
 }
 
 // peakMemory compiles the site in a process of its own, in MB.
