@@ -26,12 +26,7 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 			engine, ds = nil, append(ds, broken(r)).Sort()
 		}
 	}()
-	sources := make(map[string][]byte, len(files))
-	for name, source := range files {
-		if strings.HasPrefix(name, "policy/") && strings.HasSuffix(name, ".rego") {
-			sources[name] = source
-		}
-	}
+	sources := policySources(files)
 	site, tests, ds := read(sources)
 	ds = append(ds, checkVendored(sources)...)
 
