@@ -25,6 +25,7 @@ type attempt struct {
 	rule   *ast.Rule // nil for bodies without a name
 	body   ast.Body
 	held   bool
+	keys   []ast.Value // what the rule gives, of a set or object
 
 	steps  []*step // by index in body; nil for those never reached
 	failed *step   // the one that got furthest of those that failed
@@ -57,7 +58,13 @@ func (t *trace) TraceEvent(e topdown.Event) {
 		return
 	}
 	a := t.open[e.QueryID]
-	if a == nil || a.held {
+	if a == nil {
+		return
+	}
+	if e.Op == topdown.ExitOp && a.rule != nil && a.rule.Head.Key != nil {
+		a.keys = append(a.keys, e.Plug(a.rule.Head.Key).Value)
+	}
+	if a.held {
 		return
 	}
 	if e.Op == topdown.ExitOp {
