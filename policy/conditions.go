@@ -107,9 +107,11 @@ func (s *step) condition(held bool) Condition {
 	if s.in.rule == nil && !s.in.body[s.index].Negated && strings.HasPrefix(s.text(), "not ") {
 		held = !held // the text is that of the whole line, the step what is negated in it
 	}
-	return Condition{
-		Rule: s.rule(), Pos: s.place(), Text: shortenTo(120, s.text()), Holds: held, Found: s.found,
+	c := Condition{Rule: s.rule(), Pos: s.place(), Text: shortenTo(120, s.text()), Holds: held, Found: s.found}
+	if held && strings.Contains(c.Text, " == ") {
+		c.Found = nil // it is what it is compared with
 	}
+	return c
 }
 
 // accessPattern finds fields of a profile's access in a line of a policy:

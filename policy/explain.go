@@ -132,8 +132,8 @@ func (e *Engine) separate(causes []Condition, visible bool, p *schema.Profile, r
 			because = append(because, c)
 		}
 	}
-	slices.Sort(fields)
-	access = e.grants(slices.Compact(fields), visible, p, r)
+	inOrder := slices.DeleteFunc(accessFields(), func(f string) bool { return !slices.Contains(fields, f) })
+	access = e.grants(inOrder, visible, p, r)
 	site := slices.DeleteFunc(slices.Clone(because), Condition.builtIn)
 	if len(site)+len(access) > 0 {
 		because = site
@@ -208,7 +208,7 @@ func (e *Engine) against(field string, a schema.Access, r Request) (is, has stri
 	if len(both) > 0 {
 		has = "has " + inWords(both, "")
 	}
-	return "is " + ast.NewTerm(term(list).Value).String() + "; " + whose, has
+	return "is " + shorten(term(list).String()) + "; " + whose, has
 }
 
 // inNetwork reports whether a network in CIDR form holds the address.
@@ -227,4 +227,10 @@ func inWords(names []string, none string) string {
 		quoted[i] = fmt.Sprintf("%q", n)
 	}
 	return strings.Join(quoted, ", ")
+}
+
+// accessFields lists the fields of a profile's access, in the order in which they
+// are told.
+func accessFields() []string {
+	return []string{"everyone", "users", "groups", "from", "deny.users", "deny.groups", "deny.from"}
 }

@@ -36,16 +36,10 @@ func Check(ctx context.Context, src source.Source) (Report, error) {
 		Site: src.String(), Diagnostics: schema.Diagnostics{}, Failures: []snapshot.CaseFailure{},
 		Tests: policy.TestReport{Failures: []policy.TestFailure{}, Coverage: policy.Coverage{Uncovered: []policy.Uncovered{}}},
 	}
-	rev, err := src.Fetch(ctx)
+	snap, tree, diags, err := build(ctx, src, &r.Revision)
 	if err != nil {
 		return r, err
 	}
-	r.Revision = rev
-	tree, err := src.Tree(ctx, rev)
-	if err != nil {
-		return r, err
-	}
-	snap, diags := snapshot.Build(ctx, schema.NewCompiler(), rev, tree)
 	r.Diagnostics = append(append(r.Diagnostics, diags...), VendorWarnings(tree)...).Sort()
 	if snap == nil {
 		return r, ctx.Err()
