@@ -62,7 +62,7 @@ type Who struct {
 // Login is what the policy says of the login. A user who is refused gets none of
 // the profiles.
 type Login struct {
-	Allowed  bool            `json:"allowed"`
+	Allowed  bool            `json:"allowed"`  // not denied, and the account is one of his
 	Deny     []policy.Denial `json:"deny"`     // never null
 	Accounts []string        `json:"accounts"` // never null
 	Error    string          `json:"error,omitempty"`
@@ -83,7 +83,8 @@ type Candidate struct {
 }
 
 // Explain says what the user gets from the newest revision of the source, and
-// why: from the policies as they serve. The error says that the source could
+// why: from the policies as they serve, asked as by a list or, about one profile,
+// as by a select. The error says that the source could
 // not be read, or that the site has no such profile; a site that does not
 // compile gives its diagnostics and nothing else.
 func Explain(ctx context.Context, src source.Source, q Question) (Explained, error) {
@@ -105,19 +106,20 @@ func Explain(ctx context.Context, src source.Source, q Question) (Explained, err
 	}
 	r := policy.Request{
 		User: q.User, Groups: q.Groups, Account: q.Account,
-		Address: q.Address, Frontend: "plain", Time: q.Time, Task: "login",
+		Address: q.Address, Frontend: "plain", Time: q.Time, Task: "list",
+	}
+	if x.one {
+		r.Task = "select"
 	}
 	if r.Account == "" {
 		r.Account = r.User
 	}
 	x.Who = who(snap.Catalog, r)
 	x.login(ctx, snap, r)
-	r.Task = "list"
 	if err := x.profiles(ctx, snap, r, q); err != nil {
 		return x, err
 	}
 	if x.one && x.Profiles[0].Visible {
-		r.Task = "select"
 		x.placement(ctx, snap, r, q)
 	}
 	return x, ctx.Err()
@@ -172,7 +174,7 @@ func (x *Explained) login(ctx context.Context, snap *snapshot.Snapshot, r policy
 		x.Login.Error = err.Error()
 		return
 	}
-	x.Login.Allowed = len(login.Deny) == 0
+	x.Login.Allowed = len(login.Deny) == 0 && slices.Contains(login.Accounts, r.Account)
 	x.Login.Deny = append(x.Login.Deny, denials...)
 	x.Login.Accounts = append(x.Login.Accounts, login.Accounts...)
 }

@@ -51,21 +51,20 @@ func (x Explained) writeWho(p *printer) {
 	p.printf("%s (%s) from %s on %s\n", x.Who.User, named("groups", x.Who.Groups, "no groups"), x.Who.Address,
 		x.Who.Time.Format("Mon 2006-01-02 15:04 MST"))
 	rows := [][]string{{"networks", named("", x.Who.Networks, "none of the site's")}}
+	const refused = "refused, and none of this is served: "
+	for _, d := range x.Login.Deny {
+		rows = append(rows, []string{"login", fmt.Sprintf("%s%s (%s)", refused, d.Reason, where(d.Pos))})
+	}
 	switch {
-	case x.Login.Error != "":
-		rows = append(rows, []string{"login", "refused, and none of this is served: " + x.Login.Error})
-	case !x.Login.Allowed:
-		for _, d := range x.Login.Deny {
-			rows = append(rows, []string{"login", fmt.Sprintf("refused, and none of this is served: %s (%s)", d.Reason, where(d.Pos))})
-		}
-	default:
+	case x.Login.Allowed:
 		rows = append(rows, []string{"login", "allowed"})
+	case x.Login.Error != "":
+		rows = append(rows, []string{"login", refused + x.Login.Error})
+	case !slices.Contains(x.Login.Accounts, x.Who.Account):
+		rows = append(rows, []string{"login", fmt.Sprintf("%sthe account %s is not one of his", refused, x.Who.Account)})
 	}
-	if len(x.Login.Accounts) != 1 || x.Login.Accounts[0] != x.Who.User {
+	if x.Login.Error == "" && !slices.Equal(x.Login.Accounts, []string{x.Who.User}) {
 		rows = append(rows, []string{"accounts", named("", x.Login.Accounts, "none")})
-	}
-	if !slices.Contains(x.Login.Accounts, x.Who.Account) {
-		rows = append(rows, []string{"account", x.Who.Account + " is not allowed, so that nothing can be selected"})
 	}
 	rows = append(rows, []string{"decided by", x.decided("x2go.access.visible")})
 	p.columns("    ", rows)
