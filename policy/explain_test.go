@@ -228,3 +228,40 @@ func TestExplanationsAreTrue(tt *testing.T) {
 		}
 	})
 }
+
+func FuzzExplain(f *testing.F) {
+	for _, rule := range []string{
+		"visible contains id if some id, _ in data.site.profiles",
+		"visible contains id if { not input.time.hour < 9; every g in input.user.groups { g != id } }",
+		"visible contains id if { x := [y | y := data.site.profiles[id].access.groups[_]]; count(x) > 0 } else := 3",
+		"f(x) := y if { y := x.name } else := 1\n\nvisible contains id if f(input.user) == f(data.site.profiles[id])",
+		"visible contains id if { walk(data.site, [p, v]); v == id; not p[0] == \"x\" }",
+		"visible contains id if { not { some g in input.user.groups; g == id }; _a.b[id] }\n\n_a.b[x] := 1 if x != \"b\"",
+	} {
+		f.Add(rule)
+	}
+	f.Fuzz(func(t *testing.T, rule string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		files := modules("access.rego", "package x2go.access\n\nimport data.x2go.lib\n\n"+rule, "access_test.rego", "package x2go.access_test\n\ntest_a if data.x2go.access.visible.a\n\ntest_b if not data.x2go.access.visible.a\n")
+		e, _ := Compile(ctx, site(t, map[string]schema.Access{"a": {Everyone: true}, "b": {Groups: []string{"a"}}}), files)
+		if e == nil {
+			return
+		}
+		e.deadline = 300 * time.Millisecond
+		for _, id := range []string{"a", "b"} {
+			sees, seesErr := e.Sees(ctx, alice(), id)
+			x, err := e.Explain(ctx, alice(), id)
+			if err != nil || strings.Contains(x.Error, "broke the evaluator") {
+				t.Fatalf("%+v, %v", x, err)
+			}
+			if seesErr == nil && x.Error == "" && x.Visible != sees {
+				t.Fatalf("sees %v, explained %+v", sees, x)
+			}
+		}
+		report, err := Test(ctx, files)
+		if err != nil || report.Tests() != 2 && !strings.Contains(rule, "test_") {
+			t.Fatalf("%+v, %v", report, err)
+		}
+	})
+}
