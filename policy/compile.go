@@ -37,13 +37,19 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	maps.Copy(serving, site)
 	whole := !ds.HasErrors()
 	compiler, found := check(ctx, serving, whole)
-	ds = append(append(ds, found...), lint(compiler, cat, site)...)
+	ds = append(ds, found...)
+	if !ds.HasErrors() {
+		ds = append(ds, lint(compiler, cat, site)...)
+	}
 
 	if len(tests) > 0 {
 		all := maps.Clone(serving)
 		maps.Copy(all, tests)
 		tested, found := check(ctx, all, whole)
-		ds = append(append(ds, found...), lintTests(tested, defined(site), tests)...)
+		ds = append(ds, found...)
+		if !ds.HasErrors() {
+			ds = append(ds, lintTests(tested, defined(site), tests)...)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		ds = append(ds, unfinished(err))

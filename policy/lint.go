@@ -14,11 +14,9 @@ import (
 )
 
 // lint warns of what compiles and probably is not meant. Modules are the site's
-// as parsed, without tests; c has compiled them and is nil if it could not.
+// as parsed, without tests; c has compiled them. It is for policies without an
+// error, which would make rules and references be missing.
 func lint(c *ast.Compiler, cat *schema.Catalog, modules map[string]*ast.Module) schema.Diagnostics {
-	if c == nil {
-		return nil
-	}
 	var ds schema.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		ds = append(ds, lintParams(c, cat, name, modules[name])...)
@@ -31,9 +29,6 @@ func lint(c *ast.Compiler, cat *schema.Catalog, modules map[string]*ast.Module) 
 // lintTests warns of tests that plain opa decides differently. The modules are
 // tests; own are the rules of the broker's that the site defines.
 func lintTests(c *ast.Compiler, own map[string][]schema.Position, tests map[string]*ast.Module) schema.Diagnostics {
-	if c == nil {
-		return nil
-	}
 	var ds schema.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
 		if isLibraryTest(name) {
@@ -77,9 +72,9 @@ func eachReference(c *ast.Compiler, name string, visit func(ast.Ref, *ast.Locati
 	})
 }
 
-// lintParams finds params that the site does not have. They may come one day, so
-// that this is no error; today, `not` makes a yes of them. Params that are nil
-// are not known.
+// lintParams finds params that the site does not have, where they are misspelt
+// or where `not` makes a yes of them. Elsewhere a policy may do without. Params
+// that are nil are not known.
 func lintParams(c *ast.Compiler, cat *schema.Catalog, name string, m *ast.Module) schema.Diagnostics {
 	var ds schema.Diagnostics
 	eachReference(c, name, func(ref ast.Ref, at *ast.Location) {
@@ -93,15 +88,30 @@ func lintParams(c *ast.Compiler, cat *schema.Catalog, name string, m *ast.Module
 				return
 			}
 			value, ok := here[string(part)]
-			if !ok {
-				near := schema.DidYouMean(string(part), slices.Sorted(maps.Keys(here)))
-				ds = append(ds, warning(at, testAt(m, at), fmt.Sprintf("%s is not among the site's params%s", ref[:i+1], near)))
-				return
+			if ok {
+				here, _ = value.(map[string]any)
+				continue
 			}
-			here, _ = value.(map[string]any)
+			near := schema.DidYouMean(string(part), slices.Sorted(maps.Keys(here)))
+			if near != "" || negated(m, at) {
+				ds = append(ds, warning(at, testAt(m, at), fmt.Sprintf("%s is not among the site's params%s", ref[:i+1], near)))
+			}
+			return
 		}
 	})
 	return ds
+}
+
+// negated reports whether the place is below a `not`.
+func negated(m *ast.Module, at *ast.Location) bool {
+	found := false
+	ast.WalkExprs(m, func(x *ast.Expr) bool {
+		l := x.Location
+		_, not := x.Terms.(*ast.Not)
+		found = found || (x.Negated || not) && l.Offset <= at.Offset && at.Offset < l.Offset+len(l.Text)
+		return found
+	})
+	return found
 }
 
 // lintIteration finds `some id in lib.access.visible`, which asks about all
@@ -161,18 +171,14 @@ func lintReasons(m *ast.Module) schema.Diagnostics {
 func reasonProblem(v ast.Value) string {
 	o, ok := v.(ast.Object)
 	if !ok {
-		if ast.IsConstant(v) {
-			return fmt.Sprintf("a reason is an object with code and message, not %s", shorten(v.String()))
-		}
-		return ""
+		return "" // known only when it is asked
 	}
 	for _, key := range []string{"code", "message"} {
 		value := field(o, key)
-		if value == nil {
-			return "the reason has no " + key
-		}
 		text, isText := value.(ast.String)
 		switch {
+		case value == nil:
+			return "the reason has no " + key
 		case ast.IsConstant(value) && !isText:
 			return fmt.Sprintf("the %s is no string but %s", key, shorten(value.String()))
 		case isText && key == "code" && !reasonCode.MatchString(string(text)):

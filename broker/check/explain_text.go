@@ -32,6 +32,9 @@ func (x Explained) Write(w io.Writer) error {
 	var rows [][]string
 	for _, e := range x.Profiles {
 		found := lines(e)
+		if len(found) == 0 {
+			found = append(deciders(e), []string{"", "no rule is about it"})[:1]
+		}
 		for i, line := range found[:min(len(found), mostLines)] {
 			row := []string{"", "", line[0], line[1]}
 			if i == 0 {
@@ -73,11 +76,10 @@ func (x Explained) writeWho(p *printer) {
 // writeOne prints all that there is to say about a profile.
 func (x Explained) writeOne(p *printer, e policy.Explanation) {
 	p.printf("%s  %s\n", e.Profile, verdict(e))
-	var rows [][]string
-	for _, d := range e.Rules {
-		rows = append(rows, []string{where(d.Pos), d.Rule})
+	rows := append(deciders(e), lines(e)...)
+	for _, r := range e.Reasons {
+		rows = append(rows, []string{"reason " + r.Code, r.Message})
 	}
-	rows = append(rows, lines(e)...)
 	p.columns("    ", rows)
 	if x.Placement == nil {
 		return
@@ -114,16 +116,14 @@ func lines(e policy.Explanation) [][]string {
 	for _, g := range e.Access {
 		out = append(out, []string{where(g.Pos), g.Text})
 	}
-	for _, r := range e.Reasons {
-		out = append(out, []string{"", fmt.Sprintf("%s (%s)", r.Message, r.Code)})
-	}
-	if len(out) == 0 {
-		for _, d := range e.Rules {
-			out = append(out, []string{where(d.Pos), d.Rule})
-		}
-	}
-	if len(out) == 0 {
-		out = append(out, []string{"", "no rule names it"})
+	return out
+}
+
+// deciders gives the rules that grant a profile, or all that do not.
+func deciders(e policy.Explanation) [][]string {
+	var out [][]string
+	for _, d := range e.Rules {
+		out = append(out, []string{where(d.Pos), d.Rule})
 	}
 	return out
 }
