@@ -11,16 +11,17 @@ import (
 	"github.com/x2broker/x2broker/schema"
 )
 
-// reasonsQuery asks for what the site says of a profile, else the library.
-const reasonsQuery = `id := input.id; reasons := {
-	"site": [r | some r in data.x2go.access.reasons[id]],
-	"library": [r | some r in data.x2go.lib.access.reasons[id]],
-} with input as input.request; reasons`
+// reasonsQuery asks a rule for what it says of a profile.
+const reasonsQuery = `id := input.id; reasons := [r | some r in %s[id]] with input as input.request; reasons`
 
 // reasons gives what the policies say of a profile themselves, sorted by code.
 // Most sites leave that to the library.
 func (e *Engine) reasons(ctx context.Context, asked ast.Value) ([]Reason, error) {
-	q, err := prepare(ctx, e.compiler, e.store, reasonsQuery)
+	rule := "data.x2go.access.reasons"
+	if len(e.compiler.GetRulesWithPrefix(ast.MustParseRef(rule))) == 0 {
+		rule = "data.x2go.lib.access.reasons"
+	}
+	q, err := prepare(ctx, e.compiler, e.store, fmt.Sprintf(reasonsQuery, rule))
 	if err != nil {
 		return nil, fmt.Errorf("x2go.access.reasons: %w", plain(err))
 	}
@@ -30,13 +31,9 @@ func (e *Engine) reasons(ctx context.Context, asked ast.Value) ([]Reason, error)
 	if err != nil {
 		return nil, fmt.Errorf("x2go.access.reasons: %w", err)
 	}
-	answer, _ := v.(ast.Object)
-	if answer == nil {
+	list, ok := v.(*ast.Array)
+	if !ok {
 		return nil, nil
-	}
-	list, _ := field(answer, "site").(*ast.Array)
-	if list == nil || list.Len() == 0 {
-		list, _ = field(answer, "library").(*ast.Array)
 	}
 	var out []Reason
 	list.Foreach(func(t *ast.Term) {
