@@ -26,12 +26,7 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 			engine, ds = nil, append(ds, broken(r)).Sort()
 		}
 	}()
-	sources := make(map[string][]byte, len(files))
-	for name, source := range files {
-		if strings.HasPrefix(name, "policy/") && strings.HasSuffix(name, ".rego") {
-			sources[name] = source
-		}
-	}
+	sources := policySources(files)
 	site, tests, ds := read(sources)
 	ds = append(ds, checkVendored(sources)...)
 
@@ -43,12 +38,18 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	whole := !ds.HasErrors()
 	compiler, found := check(ctx, serving, whole)
 	ds = append(ds, found...)
+	if !ds.HasErrors() {
+		ds = append(ds, lint(compiler, cat, site)...)
+	}
 
 	if len(tests) > 0 {
 		all := maps.Clone(serving)
 		maps.Copy(all, tests)
-		_, found := check(ctx, all, whole)
+		tested, found := check(ctx, all, whole)
 		ds = append(ds, found...)
+		if !ds.HasErrors() {
+			ds = append(ds, lintTests(tested, defined(site), tests)...)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		ds = append(ds, unfinished(err))

@@ -37,7 +37,9 @@ func TestDiagnostics(t *testing.T) {
 				}
 				files[f.Name], kept = f.Data, append(kept, f)
 			}
-			e, ds := Compile(t.Context(), site(t, nil), files)
+			cat := site(t, nil)
+			cat.Params = map[string]any{"labs": map[string]any{"opens": 7, "closes": 20}, "rooms": []any{"r101"}}
+			e, ds := Compile(t.Context(), cat, files)
 			if (e == nil) != ds.HasErrors() {
 				t.Errorf("engine %v, errors %v", e != nil, ds.HasErrors())
 			}

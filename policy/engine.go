@@ -63,6 +63,10 @@ type Engine struct {
 	defined  map[string][]schema.Position // where the site defines a rule of the broker's
 
 	login, visible, sees, place rego.PreparedEvalQuery
+
+	compiler *ast.Compiler // these for explanations
+	store    storage.Store
+	data     ast.Value
 }
 
 // newEngine prepares the queries once. The modules in c have been checked.
@@ -77,6 +81,7 @@ func newEngine(ctx context.Context, cat *schema.Catalog, c *ast.Compiler, site m
 		inmem.OptReturnASTValuesOnRead(true),
 	)
 	e := &Engine{catalog: cat, places: newPlaces(cat.Networks), deadline: Deadline, defined: defined(site)}
+	e.compiler, e.store, e.data = c, store, object("site", data)
 	for _, q := range []struct {
 		text     string
 		prepared *rego.PreparedEvalQuery
@@ -106,7 +111,7 @@ func prepare(ctx context.Context, c *ast.Compiler, store storage.Store, text str
 
 // eval runs a query and gives the value of its last expression, nil if it is
 // undefined or false.
-func (e *Engine) eval(ctx context.Context, q rego.PreparedEvalQuery, input ast.Value) (v ast.Value, err error) {
+func (e *Engine) eval(ctx context.Context, q rego.PreparedEvalQuery, input ast.Value, more ...rego.EvalOption) (v ast.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			v, err = nil, fmt.Errorf("the policy broke the evaluator: %v", r)
@@ -115,7 +120,7 @@ func (e *Engine) eval(ctx context.Context, q rego.PreparedEvalQuery, input ast.V
 	if err := ctx.Err(); err != nil {
 		return nil, stopped(err)
 	}
-	results, err := q.Eval(ctx, rego.EvalParsedInput(input), rego.EvalGenerateJSON(keepValue))
+	results, err := q.Eval(ctx, append(more, rego.EvalParsedInput(input), rego.EvalGenerateJSON(keepValue))...)
 	if err != nil {
 		if topdown.IsCancel(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return nil, stopped(context.Cause(ctx))

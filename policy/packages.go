@@ -62,13 +62,30 @@ func checkPackage(file string, m *ast.Module) schema.Diagnostics {
 	case !ours:
 		d.Severity = schema.Warning
 		d.Message = "misspelt input paths are not found in this package; name it x2go.site." + name
+		if near := nearestPackage(name); near != "" {
+			d.Message = "the broker does not ask this package" + near
+		}
 	case slices.Contains(sitePackages(), strings.TrimSuffix(below, "_test")) || strings.HasPrefix(below, "site."):
 		return nil
 	default:
 		d.Message = "the broker asks no such package; it asks x2go.access, x2go.login, x2go.placement and x2go.sessions " +
-			"(their tests end in _test), and x2go.site is for helpers"
+			"(their tests end in _test), and x2go.site is for helpers" + nearestPackage(name)
 	}
 	return schema.Diagnostics{d}
+}
+
+// nearestPackage gives the package that a misspelt name is nearest to.
+func nearestPackage(name string) string {
+	name, isTest := strings.CutSuffix(name, "_test")
+	var packages []string
+	for _, p := range sitePackages() {
+		packages = append(packages, "x2go."+p)
+	}
+	near := schema.DidYouMean(name, packages)
+	if isTest {
+		near = strings.Replace(near, "\"?", "_test\"?", 1)
+	}
+	return near
 }
 
 // sitePackages lists the packages below x2go that a site may define. Those below

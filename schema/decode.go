@@ -145,12 +145,12 @@ func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
 	}
 	p.Settings = settings(given)
 	p.Access.Pos = accessPositions(files, id)
+	computedPositions(v, &p.Access)
 	d.hosts.clean = clean(p)
 	return d
 }
 
-// accessPositions is where the files write a profile's access. What a folder
-// default adds has no place of the profile's own.
+// accessPositions is where the files write a profile's access below its id.
 func accessPositions(files []*sourceFile, id string) map[string]Position {
 	out := map[string]Position{}
 	for _, f := range files {

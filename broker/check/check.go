@@ -10,6 +10,7 @@ import (
 
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/policy"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -22,25 +23,23 @@ type Report struct {
 	Servers     int                `json:"servers"`
 	Diagnostics schema.Diagnostics `json:"diagnostics"` // never null
 
-	// Cases are checked when the site compiles.
+	// Cases are checked, and Rego tests run, when the site compiles.
 	Cases    int                    `json:"cases"`
 	Failures []snapshot.CaseFailure `json:"failures"` // never null
+	Tests    policy.TestReport      `json:"tests"`
 }
 
 // Check compiles the newest revision of the source. The error says that it
 // could not be read; what is wrong with it is in the Report.
 func Check(ctx context.Context, src source.Source) (Report, error) {
-	r := Report{Site: src.String(), Diagnostics: schema.Diagnostics{}, Failures: []snapshot.CaseFailure{}}
-	rev, err := src.Fetch(ctx)
+	r := Report{
+		Site: src.String(), Diagnostics: schema.Diagnostics{}, Failures: []snapshot.CaseFailure{},
+		Tests: policy.TestReport{Failures: []policy.TestFailure{}, Coverage: policy.Coverage{Uncovered: []policy.Uncovered{}}},
+	}
+	snap, tree, diags, err := build(ctx, src, &r.Revision)
 	if err != nil {
 		return r, err
 	}
-	r.Revision = rev
-	tree, err := src.Tree(ctx, rev)
-	if err != nil {
-		return r, err
-	}
-	snap, diags := snapshot.Build(ctx, schema.NewCompiler(), rev, tree)
 	r.Diagnostics = append(append(r.Diagnostics, diags...), VendorWarnings(tree)...).Sort()
 	if snap == nil {
 		return r, ctx.Err()
@@ -49,12 +48,15 @@ func Check(ctx context.Context, src source.Source) (Report, error) {
 	r.Servers = len(snap.Catalog.Servers)
 	r.Cases = len(snap.Catalog.Cases)
 	r.Failures = append(r.Failures, snapshot.RunCases(ctx, snap)...)
-	r.OK = len(r.Failures) == 0
+	if r.Tests, err = snapshot.RunTests(ctx, tree); err != nil {
+		return r, err
+	}
+	r.OK = len(r.Failures) == 0 && len(r.Tests.Failures) == 0
 	return r, ctx.Err()
 }
 
 // Write prints the report for people: a line for each diagnostic, a paragraph
-// for each failing case, and a last line that sums up.
+// for each failing case and test, and last lines that sum up.
 func (r Report) Write(w io.Writer) error {
 	p := printer{w: w}
 	for _, d := range r.Diagnostics {
@@ -64,6 +66,7 @@ func (r Report) Write(w io.Writer) error {
 		p.printf("%s: case %q fails\n    who       %s\n    expected  %s\n    got       %s\n    decided   %s\n",
 			f.Pos, f.Case, f.Who, f.Expected, f.Got, f.Rule)
 	}
+	r.writeTests(&p)
 	p.printf("%s: %s\n", r.Site, r.summary())
 	return p.err
 }
@@ -76,16 +79,19 @@ func (r Report) WriteGitHub(w io.Writer) error {
 	for _, f := range r.Failures {
 		diagnostics = append(diagnostics, f.Diagnostic())
 	}
+	for _, f := range r.Tests.Failures {
+		diagnostics = append(diagnostics, f.Diagnostic())
+	}
+	notes, _ := r.notes()
 	for _, d := range diagnostics {
 		message := d.Message
 		if d.Path != "" {
 			message = d.Path + ": " + message
 		}
-		p.printf("::%s file=%s", d.Severity, property.Replace(d.Pos.File))
-		if d.Pos.Line > 0 {
-			p.printf(",line=%d,col=%d", d.Pos.Line, d.Pos.Column)
-		}
-		p.printf("::%s\n", data.Replace(message))
+		p.command(string(d.Severity), d.Pos, message)
+	}
+	for _, u := range notes {
+		p.command("notice", u.Pos, uncovered(u))
 	}
 	p.printf("%s: %s\n", r.Site, r.summary())
 	return p.err
@@ -110,8 +116,13 @@ func (r Report) summary() string {
 	switch {
 	case errors > 0:
 		parts = append(parts, count(errors, "error"))
-	case len(r.Failures) > 0:
-		parts = append(parts, fmt.Sprintf("%s in %s", count(len(r.Failures), "failure"), count(r.Cases, "case")))
+	case len(r.Failures)+len(r.Tests.Failures) > 0:
+		if n := len(r.Failures); n > 0 {
+			parts = append(parts, fmt.Sprintf("%s in %s", count(n, "failure"), count(r.Cases, "case")))
+		}
+		if n := len(r.Tests.Failures); n > 0 {
+			parts = append(parts, fmt.Sprintf("%s in %s", count(n, "failure"), count(r.Tests.Tests(), "rego test")))
+		}
 	default:
 		parts = append(parts, "ok", count(r.Profiles, "profile"), count(r.Servers, "server"), count(r.Cases, "case"))
 	}
@@ -131,6 +142,15 @@ func (p *printer) printf(format string, args ...any) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format, args...)
 	}
+}
+
+// command prints one workflow command.
+func (p *printer) command(name string, pos schema.Position, message string) {
+	p.printf("::%s file=%s", name, property.Replace(pos.File))
+	if pos.Line > 0 {
+		p.printf(",line=%d,col=%d", pos.Line, pos.Column)
+	}
+	p.printf("::%s\n", data.Replace(message))
 }
 
 func count(n int, what string) string {

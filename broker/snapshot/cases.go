@@ -59,10 +59,14 @@ func runCases(ctx context.Context, s *Snapshot) []CaseFailure {
 			User: r.c.User, Groups: r.c.Groups, Account: r.c.User,
 			Address: r.c.Address, Frontend: "plain", Time: r.c.Time, Task: "list",
 		}
-		r.visibility(ctx)
+		if !r.refused(ctx) {
+			r.visibility(ctx)
+		}
 		r.request.Task = "select"
-		for _, id := range slices.Sorted(maps.Keys(r.c.Select)) {
-			r.selection(ctx, id, r.c.Select[id])
+		if len(r.c.Select) > 0 && !r.refused(ctx) {
+			for _, id := range slices.Sorted(maps.Keys(r.c.Select)) {
+				r.selection(ctx, id, r.c.Select[id])
+			}
 		}
 		out = append(out, r.failures...)
 	}
@@ -109,6 +113,49 @@ func (r *caseRun) who() string {
 
 const visible = "x2go.access.visible"
 
+// refused reports whether the policy lets the user in at all, as it is asked
+// before each list and select. Whom it refuses, sees nothing and selects nothing.
+func (r *caseRun) refused(ctx context.Context) bool {
+	login, err := r.Policy.Login(ctx, r.request)
+	rule, got := "x2go.login.deny", ""
+	switch {
+	case err != nil:
+		got = err.Error()
+	case len(login.Deny) > 0:
+		got = "hidden because x2go.login.deny: " + login.Deny[0]
+	case !slices.Contains(login.Accounts, r.request.Account):
+		rule, got = "x2go.login.accounts", "hidden because x2go.login.accounts has no "+r.request.Account
+	default:
+		return false
+	}
+	if r.request.Task == "select" {
+		for _, id := range slices.Sorted(maps.Keys(r.c.Select)) {
+			r.fail(rule, onServer(id, r.c.Select[id]), got)
+		}
+		return true
+	}
+	for _, id := range r.c.Sees {
+		r.fail(rule, id+" visible", got)
+	}
+	if len(r.c.Exactly) > 0 || err != nil && r.c.Exactly != nil {
+		r.fail(rule, "exactly "+names(r.c.Exactly), got)
+	}
+	for _, id := range r.c.Hides {
+		if err != nil {
+			r.fail(rule, id+" hidden", got)
+		}
+	}
+	return true
+}
+
+// onServer says in words what a selection expects.
+func onServer(id string, want schema.Selection) string {
+	if want.Wins != "" {
+		return fmt.Sprintf("%s on %s", id, want.Wins)
+	}
+	return fmt.Sprintf("%s on one of %s", id, names(want.WinsOneOf))
+}
+
 func (r *caseRun) visibility(ctx context.Context) {
 	if r.c.Exactly != nil {
 		want := slices.Compact(slices.Sorted(slices.Values(r.c.Exactly)))
@@ -144,11 +191,7 @@ func (r *caseRun) visibleNow(ctx context.Context) string {
 // selection expects a placement. Wins is the strict minimum: chance must have
 // no part in it.
 func (r *caseRun) selection(ctx context.Context, id string, want schema.Selection) {
-	expected := want.Wins
-	if expected == "" {
-		expected = "one of " + names(want.WinsOneOf)
-	}
-	expected = fmt.Sprintf("%s on %s", id, expected)
+	expected := onServer(id, want)
 	if sees, err := r.Policy.Sees(ctx, r.request, id); err != nil || !sees {
 		r.fail(visible, expected, "the profile is hidden")
 		return

@@ -15,7 +15,8 @@ import (
 // the status.
 const logged = 20
 
-// RefusedError says that a revision does not compile, or that a case of it fails.
+// RefusedError says that a revision does not compile, or that a case or a Rego
+// test of it fails.
 type RefusedError struct {
 	Revision    source.Revision
 	Diagnostics schema.Diagnostics // all, sorted by file and line
@@ -100,15 +101,16 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 		k.refuse(rev, diags)
 		return nil
 	}
-	failures := RunCases(ctx, snap)
+	var failures schema.Diagnostics
+	for _, f := range RunCases(ctx, snap) {
+		failures = append(failures, f.Diagnostic())
+	}
+	failures = append(failures, k.test(ctx, tree)...)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case len(failures) > 0:
-		for _, f := range failures {
-			diags = append(diags, f.Diagnostic())
-		}
-		k.refuse(rev, diags)
+		k.refuse(rev, append(diags, failures...))
 	default:
 		// Kept first: a crash right after the first answer must not lose what
 		// gave it.

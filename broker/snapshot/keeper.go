@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -45,10 +46,11 @@ type Keeper struct {
 
 	// A cycle owns what follows; turn holds one token for it.
 	turn     chan struct{}
-	restored bool          // the kept site has been looked at
-	refused  *RefusedError // the newest revision, if it is refused
-	failure  string        // what went wrong last time, "" for nothing
-	unkept   *unkept       // what could not be written to StateDir yet
+	restored bool              // the kept site has been looked at
+	refused  *RefusedError     // the newest revision, if it is refused
+	failure  string            // what went wrong last time, "" for nothing
+	unkept   *unkept           // what could not be written to StateDir yet
+	tested   [sha256.Size]byte // the policies whose Rego tests passed last
 }
 
 // New returns a Keeper that does nothing before [Keeper.Run] or [Keeper.Refresh].

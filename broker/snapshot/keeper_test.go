@@ -391,3 +391,33 @@ func BenchmarkKeeper(b *testing.B) {
 		}
 	})
 }
+
+func TestACommitWhoseRegoTestFailsChangesNothing(t *testing.T) {
+	rule := "package x2go.login\n\ndeny contains \"closed\" if input.time.hour %s 18\n"
+	test := "package x2go.login_test\n\nimport data.x2go.login\n\ntest_closed if login.deny.closed with input.time.hour as 18\n"
+	policies := func(name, operator string) *source.Tree {
+		return tree(t, site(name, "policy/login.rego", fmt.Sprintf(rule, operator), "policy/login_test.rego", test))
+	}
+	src, log := &fake{}, &logs{}
+	src.set("good", policies("good", ">="))
+	k := newKeeper(src, log)
+	refresh(t, k)
+	serves(t, k, "good")
+
+	src.set("bad", policies("bad", ">"))
+	err := k.Refresh(t.Context())
+	refused := new(snapshot.RefusedError)
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "policy/login_test.rego:5:1: x2go.login_test.test_closed: the test fails: `login.deny.closed") {
+		t.Fatalf("got %v", err)
+	}
+	serves(t, k, "good")
+
+	// The same policies are not good because they have been tried before.
+	src.set("bad again", policies("bad again", ">"))
+	if err := k.Refresh(t.Context()); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+	src.set("better", policies("better", ">="))
+	refresh(t, k)
+	serves(t, k, "better")
+}

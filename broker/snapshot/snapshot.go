@@ -96,12 +96,12 @@ func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *so
 	}, diags
 }
 
-// emptyCatalog is what policies are checked against when there is no other.
+// emptyCatalog is what policies are checked against when there is no other. Its
+// params are nil: what a policy reads of them may be there.
 func emptyCatalog() *schema.Catalog {
 	return &schema.Catalog{
 		Site:     schema.Site{Timezone: "UTC", Location: time.UTC},
 		Networks: map[string]schema.Network{},
-		Params:   map[string]any{},
 		Servers:  map[string]*schema.Server{},
 		Profiles: map[string]*schema.Profile{},
 		Cases:    map[string]*schema.Case{},

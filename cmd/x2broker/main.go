@@ -43,6 +43,7 @@ var errSaid = errors.New("")
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Answer X2Go clients. Without a site: the built-in demo site, on loopback."`
 	Check   checkCmd   `cmd:"" help:"Say what is wrong with a site, by file, line and column."`
+	Explain explainCmd `cmd:"" help:"Say what a user gets from a site, and which line decided it."`
 	Init    initCmd    `cmd:"" help:"Write a site to start from."`
 	Vendor  vendorCmd  `cmd:"" help:"Renew the copies of schema and library that a site keeps for plain cue and opa."`
 	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
