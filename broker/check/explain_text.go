@@ -95,7 +95,7 @@ func (x Explained) writeOne(p *printer, e policy.Explanation) {
 			row[1] = "wins"
 		}
 		if c.Score != nil {
-			row[2] = fmt.Sprintf("score %.4g", *c.Score)
+			row[2] = fmt.Sprintf("score %.6g", *c.Score)
 		}
 		rows = append(rows, row)
 	}

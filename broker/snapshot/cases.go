@@ -249,7 +249,7 @@ func names(ids []string) string {
 func scored(scores map[string]float64) string {
 	var out []string
 	for _, id := range slices.Sorted(maps.Keys(scores)) {
-		out = append(out, fmt.Sprintf("%s %.4g", id, scores[id]))
+		out = append(out, fmt.Sprintf("%s %.6g", id, scores[id]))
 	}
 	return "scores " + names(out)
 }
