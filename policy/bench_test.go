@@ -29,7 +29,7 @@ func BenchmarkVisible(b *testing.B) {
 			e := engine(b, campus(b, n), nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				if ids, failed := e.Visible(b.Context(), alice()); len(ids) != 20 || len(failed) > 0 {
+				if ids, failed := shown(e.Visible(b.Context(), alice())); len(ids) != 20 || len(failed) > 0 {
 					b.Fatal(len(ids), failed)
 				}
 			}
@@ -40,7 +40,7 @@ func BenchmarkVisible(b *testing.B) {
 func BenchmarkSees(b *testing.B) {
 	e := engine(b, campus(b, 1000), nil)
 	for b.Loop() {
-		if ok, err := e.Sees(b.Context(), alice(), "p0000"); !ok || err != nil {
+		if ok, err := seen(e.Sees(b.Context(), alice(), "p0000")); !ok || err != nil {
 			b.Fatal(ok, err)
 		}
 	}

@@ -1,26 +1,61 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/x2broker/x2broker/schema"
 )
 
+// A Compiler compiles policies. It remembers what the last site came to, and no
+// more, so that compiling a site of which one profile has changed costs little.
+// It is safe for concurrent use; calls wait for each other.
+type Compiler struct {
+	mu   sync.Mutex
+	last *memory
+}
+
+// A memory is what compiling a site came to.
+type memory struct {
+	modules *compiled
+	data    *siteData
+	facts   map[string]*facts // of profiles, by id
+}
+
+// compiled are the modules of a site. They depend on their sources alone.
+type compiled struct {
+	sources  map[string][]byte
+	compiler *ast.Compiler
+	site     map[string]*ast.Module
+	defined  map[string][]schema.Position
+	warnings schema.Diagnostics
+}
+
+// Compile makes an [Engine] of a catalog and the site's Rego modules, without
+// remembering anything; see [Compiler.Compile].
+func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (*Engine, schema.Diagnostics) {
+	return new(Compiler).Compile(ctx, cat, files)
+}
+
 // Compile makes an [Engine] of a catalog and the site's Rego modules. Files are
 // sources by path in the site; those that are not policy/**.rego are ignored,
-// and there may be none.
+// and there may be none. The result is the same whatever was compiled before.
 //
 // The diagnostics tell all that is wrong, in file order. With an error among
 // them the engine is nil. Test modules (*_test.rego) are checked together with
 // the rest and never decide anything. When ctx ends, Compile stops at the next
 // step and says so in a diagnostic.
-func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (engine *Engine, ds schema.Diagnostics) {
+func (c *Compiler) Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (engine *Engine, ds schema.Diagnostics) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
 			engine, ds = nil, append(ds, broken(r)).Sort()
@@ -32,6 +67,29 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 			sources[name] = source
 		}
 	}
+	before := c.last
+	if before == nil || !maps.EqualFunc(before.modules.sources, sources, bytes.Equal) {
+		modules, ds := compileModules(ctx, sources)
+		if modules == nil {
+			return nil, ds
+		}
+		before = &memory{modules: modules}
+	}
+	ds = slices.Clone(before.modules.warnings)
+	engine, now, slow, err := prepare(ctx, cat, before)
+	switch {
+	case err != nil:
+		return nil, append(ds, broken(err)).Sort()
+	case ctx.Err() != nil:
+		return nil, append(ds, unfinished(ctx.Err())).Sort()
+	}
+	c.last = now
+	return engine, append(ds, slow...).Sort()
+}
+
+// compileModules checks and compiles sources; the result is nil if there is an
+// error among the diagnostics.
+func compileModules(ctx context.Context, sources map[string][]byte) (*compiled, schema.Diagnostics) {
 	site, tests, ds := read(sources)
 	ds = append(ds, checkVendored(sources)...)
 
@@ -56,11 +114,70 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	if ds = ds.Sort(); ds.HasErrors() {
 		return nil, ds
 	}
-	engine, err = newEngine(ctx, cat, compiler, site)
+	return &compiled{sources: sources, compiler: compiler, site: site, defined: defined(site), warnings: ds}, ds
+}
+
+// prepare makes an engine of compiled modules and a catalog, from what is still
+// true of the memory of an earlier catalog.
+func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine, *memory, schema.Diagnostics, error) {
+	m := before.modules
+	data, err := newSiteData(cat, before.data)
 	if err != nil {
-		return nil, append(ds, broken(err)).Sort()
+		return nil, nil, nil, err
 	}
-	return engine, ds
+	store := inmem.NewFromObjectWithOpts(
+		map[string]any{"site": data.value},
+		inmem.OptRoundTripOnWrite(false),
+		inmem.OptReturnASTValuesOnRead(true),
+	)
+	engine, err := newEngine(cat, m, store)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ids := slices.Sorted(maps.Keys(cat.Profiles))
+	found, slow := newPartial(m.compiler, store).all(ctx, ids, stillTrue(before, data))
+	now := &memory{modules: m, data: data, facts: found}
+	if slow {
+		engine.index = newIndex(ids, nil)
+		engine.listingReads |= fieldsOfRule(m.compiler, ruleRef(visibleRule))
+		return engine, now, schema.Diagnostics{slowForm(m.compiler, m.site, len(ids))}, nil
+	}
+	engine.index = newIndex(ids, found)
+	engine.listingReads |= visibilityReads(m.compiler, found)
+	return engine, now, nil, nil
+}
+
+// stillTrue gives the facts of which all that they were found out from is as it
+// was: the profile itself, and what else was read.
+func stillTrue(before *memory, data *siteData) map[string]*facts {
+	if before.data == nil {
+		return nil
+	}
+	known := make(map[string]*facts, len(before.facts))
+	for id, f := range before.facts {
+		same := data.profiles[id] != nil && data.profiles[id] == before.data.profiles[id]
+		for _, path := range f.paths {
+			same = same && data.lookup(path) == before.data.lookup(path) && len(path) > 1
+		}
+		if same && !f.unclear {
+			known[id] = f
+		}
+	}
+	return known
+}
+
+// visibilityReads gives the parts of the request that decide what is visible:
+// those that partial evaluation has left, or all that the rule mentions if it
+// does not know of some profile.
+func visibilityReads(c *ast.Compiler, found map[string]*facts) fields {
+	reads := noFields
+	for _, f := range found {
+		if f == nil || f.unclear {
+			return fieldsOfRule(c, ruleRef(visibleRule))
+		}
+		reads |= f.input
+	}
+	return reads
 }
 
 // read parses the site's modules and keeps those that are worth compiling. The

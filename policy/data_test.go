@@ -50,10 +50,11 @@ func TestPoliciesSeeTheCatalogAsTheSiteWroteIt(t *testing.T) {
 			"autologin": true, "usebrokerpass": false, "icon": ":icons/x.png"
 		}}
 	}`
-	data, err := catalogData(cat)
+	site, err := newSiteData(cat, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := site.value
 	if diff := cmp.Diff(decode(t, want), decode(t, data.String())); diff != "" {
 		t.Errorf("data.site (-want +got):\n%s", diff)
 	}

@@ -68,7 +68,7 @@ func (e *Engine) askPlace(ctx context.Context, r Request, profileID string, fact
 
 	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
-	v, err := e.eval(ctx, e.place, input)
+	v, err := e.place.ask(ctx, input)
 	if err != nil {
 		return Placement{}, err
 	}

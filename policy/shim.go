@@ -30,6 +30,7 @@ func rules() []rule {
 		{"x2go.login", "deny", true, "deny contains reason if { ... }"},
 		{"x2go.login", "accounts", true, "accounts contains name if { ... }"},
 		{"x2go.access", "visible", true, "visible contains id if { ... }"},
+		{"x2go.access", "overlay", true, "overlay[profile_id][key] contains value if { ... }"},
 		{"x2go.placement", "excluded", false, "excluded[server_id] := reason if { ... }"},
 		{"x2go.placement", "scores", false, "scores[server_id] := number if { ... }"},
 	}
@@ -111,7 +112,11 @@ func hasForm(x *ast.Rule, r rule) bool {
 	}
 	ref := x.Head.Ref()
 	if r.set {
-		return x.Head.RuleKind() == ast.MultiValue && len(ref) == 1
+		keys := 0
+		if r.name == "overlay" {
+			keys = 2
+		}
+		return x.Head.RuleKind() == ast.MultiValue && len(ref) == 1+keys
 	}
 	if x.Head.RuleKind() != ast.SingleValue || len(ref) > 2 {
 		return false

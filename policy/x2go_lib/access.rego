@@ -10,8 +10,8 @@ package x2go.lib.access
 # description: Granted and not denied.
 visible contains id if {
 	some id, profile in data.site.profiles
-	granted(profile)
 	not denied(profile)
+	granted(profile)
 }
 
 # METADATA
@@ -32,6 +32,14 @@ denied(profile) if input.user.name in profile.access.deny.users
 denied(profile) if _any_group(profile.access.deny.groups)
 
 denied(profile) if _any_place(profile.access.deny.from)
+
+# METADATA
+# title: Session keys to change for this request, by profile and key
+# description: None. A site that changes some defines x2go.access.overlay.
+overlay[id][key] contains value if {
+	some id, settings in _none
+	some key, value in settings
+}
 
 # METADATA
 # title: Whether the client is in a place
@@ -62,3 +70,7 @@ _any_place(places) if {
 	some place in places
 	at(place)
 }
+
+# Written so that its type stays open: OPA refuses to iterate over an object that
+# it knows to be empty.
+_none := json.unmarshal("{}")

@@ -86,8 +86,10 @@ func (f *Frontend) answer(r *http.Request, b *bytes.Buffer, form frontend.Form, 
 		if err != nil {
 			return err
 		}
+		text := textOf(list.Offer)
+		b.Grow(256 + text.size(list.User))
 		writeGrant(b, list.Grant)
-		writeList(b, list.Profiles)
+		text.write(b, list.User)
 	case "selectsession":
 		selected, err := f.service.Select(ctx, req, form["sid"])
 		if err != nil {
@@ -135,43 +137,6 @@ func writeGrant(b *bytes.Buffer, g session.Grant) {
 		b.WriteByte('\n')
 	}
 	b.WriteString(granted)
-}
-
-// writeList writes nothing for no profiles, as the reference does: the client
-// then says that there are none.
-func writeList(b *bytes.Buffer, profiles []session.Profile) {
-	if len(profiles) == 0 {
-		return
-	}
-	b.Grow(len(profiles) * 700)
-	b.WriteString("START_USER_SESSIONS\n\n")
-	for _, p := range profiles {
-		b.WriteByte('[')
-		b.WriteString(p.ID)
-		b.WriteString("]\n")
-		writeLine(b, "name", p.Name)
-		writeLine(b, "host", strings.Join(p.Hosts, ","))
-		for _, s := range p.Settings {
-			writeSetting(b, s)
-			switch s.Key { // where the reference sends what the broker sets
-			case "dpi":
-				writeSetting(b, session.Setting{Key: "sshport", Value: p.Port})
-			case "pack":
-				writeLine(b, "user", p.User)
-			}
-		}
-		if p.Icon != "" {
-			writeLine(b, "icon", p.Icon)
-		}
-		if p.UseBrokerPass {
-			b.WriteString("usebrokerpass=1\n")
-		}
-		if p.Autologin {
-			b.WriteString("autologin=1\n")
-		}
-		b.WriteByte('\n')
-	}
-	b.WriteString("END_USER_SESSIONS\n")
 }
 
 func writeLine(b *bytes.Buffer, key, value string) {

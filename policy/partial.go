@@ -1,0 +1,225 @@
+package policy
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/types"
+)
+
+// Partial evaluation asks for each profile whether it is visible, with the input
+// unknown. What is left is made into an index, see [residueOf]; no answer comes
+// from it. It may take long only for forms that would make every request slow,
+// too: those are served without an index.
+const (
+	maxSteps   = 20_000                 // expressions evaluated for one profile; an ordinary rule needs 300
+	slowSteps  = 2_000                  // for a usual profile: about 5 ms
+	sampleSize = 8                      // profiles that are tried first
+	maxStopped = 16                     // profiles that reach maxSteps or maxPartial
+	maxPartial = 250 * time.Millisecond // for one profile, if steps are slow: a safety net
+	maxReads   = 64                     // paths remembered for one profile
+)
+
+// facts are what partial evaluation has found out about one profile.
+type facts struct {
+	residue
+	unclear bool           // there is no residue: always ask the policy
+	stopped bool           // because it took too long
+	steps   int            // that it took
+	paths   []storage.Path // that were read of data, apart from the profile's own
+}
+
+// A partial evaluates the visibility of profiles partially.
+type partial struct {
+	modules *ast.Compiler
+	store   storage.Store
+	limit   int // steps for one profile
+}
+
+func newPartial(c *ast.Compiler, store storage.Store) *partial {
+	return &partial{modules: untyped(c), store: store, limit: maxSteps}
+}
+
+// untyped gives a compiler to which functions take and give anything. Partial
+// evaluation drops conjunctions that cannot be well typed, which is wrong for
+// negated ones: `not count(input.user.groups) == "a"` is true.
+func untyped(c *ast.Compiler) *ast.Compiler {
+	loose := *capabilities()
+	loose.Builtins = slices.Clone(loose.Builtins)
+	for i, b := range loose.Builtins {
+		if b.Decl.Result() == nil {
+			continue
+		}
+		anything := *b
+		args := make([]types.Type, len(b.Decl.FuncArgs().Args))
+		for j := range args {
+			args[j] = types.A
+		}
+		anything.Decl = types.NewFunction(args, types.A)
+		loose.Builtins[i] = &anything
+	}
+	open := ast.NewCompiler().WithCapabilities(&loose)
+	open.Compile(nil)
+	copied := *c
+	copied.TypeEnv = open.TypeEnv
+	return &copied
+}
+
+// all gives the facts of all profiles: those in known are taken over. It is slow
+// if the site's rules are of a form for which it is not worth while, and then
+// has facts of a few profiles only.
+func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts) (found map[string]*facts, slow bool) {
+	found = make(map[string]*facts, len(ids))
+	var steps []int
+	for i := range min(sampleSize, len(ids)) {
+		id := ids[i*len(ids)/min(sampleSize, len(ids))]
+		f := known[id]
+		if f == nil {
+			f = p.one(ctx, id)
+		}
+		found[id] = f
+		steps = append(steps, f.steps)
+	}
+	if slices.Sort(steps); len(steps) > 0 && steps[len(steps)/2] > slowSteps {
+		return found, true
+	}
+
+	var missing []string
+	var stopped atomic.Int32
+	note := func(f *facts) {
+		if f.stopped {
+			stopped.Add(1)
+		}
+	}
+	for _, id := range ids {
+		if f := known[id]; f != nil {
+			found[id] = f
+		}
+		if f := found[id]; f != nil {
+			note(f)
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	results := make([]*facts, len(missing))
+	var next atomic.Int32
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(missing)) {
+		workers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(missing) || stopped.Load() > maxStopped || ctx.Err() != nil {
+					return
+				}
+				results[i] = p.one(ctx, missing[i])
+				note(results[i])
+			}
+		})
+	}
+	workers.Wait()
+	if stopped.Load() > maxStopped {
+		return found, true
+	}
+	for i, id := range missing {
+		found[id] = results[i]
+	}
+	return found, false
+}
+
+// one evaluates one profile. All that goes wrong leaves it unclear.
+func (p *partial) one(ctx context.Context, id string) (f *facts) {
+	reads := &recorder{Store: p.store, own: id, seen: map[string]storage.Path{}}
+	meter := &meter{limit: p.limit, began: time.Now()}
+	f = &facts{}
+	defer func() {
+		if r := recover(); r != nil {
+			f.unclear = true
+		}
+		f.steps, f.stopped, f.paths = meter.steps, meter.over, reads.paths()
+	}()
+	txn, err := p.store.NewTransaction(ctx)
+	if err != nil {
+		f.unclear = true
+		return f
+	}
+	defer p.store.Abort(ctx, txn)
+	question := ast.NewBody(ast.NewExpr(ast.NewTerm(ruleRef(visibleRule).Append(ast.StringTerm(id)))))
+	queries, support, err := topdown.NewQuery(question).
+		WithCompiler(p.modules).
+		WithStore(reads).
+		WithTransaction(txn).
+		WithStrictBuiltinErrors(true).
+		WithCancel(meter).
+		WithUnknowns([]*ast.Term{ast.NewTerm(ast.InputRootRef)}).
+		PartialRun(ctx)
+	if err != nil {
+		f.unclear = true
+		return f
+	}
+	f.residue = residueOf(queries, support)
+	return f
+}
+
+// ruleRef gives data.x2go.access.visible for "x2go.access.visible".
+func ruleRef(name string) ast.Ref {
+	ref := ast.Ref{ast.DefaultRootDocument}
+	for part := range strings.SplitSeq(name, ".") {
+		ref = append(ref, ast.StringTerm(part))
+	}
+	return ref
+}
+
+// A meter counts the steps of an evaluation, which looks at it before each, and
+// stops it at the limit.
+type meter struct {
+	limit, steps int
+	began        time.Time
+	over         bool
+}
+
+// Cancel does nothing: nobody else stops the evaluation.
+func (m *meter) Cancel() {}
+
+// Cancelled counts a step.
+func (m *meter) Cancelled() bool {
+	m.steps++
+	m.over = m.over || m.steps > m.limit || m.steps%256 == 0 && time.Since(m.began) > maxPartial
+	return m.over
+}
+
+// A recorder remembers what is read of a store. What belongs to the profile that
+// is asked about goes without saying.
+type recorder struct {
+	storage.Store
+	own  string
+	seen map[string]storage.Path
+}
+
+// Read reads and remembers.
+func (r *recorder) Read(ctx context.Context, txn storage.Transaction, path storage.Path) (any, error) {
+	own := len(path) > 2 && path[0] == "site" && path[1] == "profiles" && path[2] == r.own
+	if !own && len(r.seen) <= maxReads {
+		r.seen[path.String()] = slices.Clone(path)
+	}
+	return r.Store.Read(ctx, txn, path)
+}
+
+// paths gives what was read; all of data if that is much.
+func (r *recorder) paths() []storage.Path {
+	if len(r.seen) > maxReads {
+		return []storage.Path{{}}
+	}
+	paths := make([]storage.Path, 0, len(r.seen))
+	for _, p := range r.seen {
+		paths = append(paths, p)
+	}
+	return paths
+}
