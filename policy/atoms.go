@@ -44,6 +44,11 @@ func residueOf(queries []ast.Body, support []*ast.Module) residue {
 	return r
 }
 
+// equal reports whether an index makes the same of both.
+func (r residue) equal(other residue) bool {
+	return r.input == other.input && slices.Equal(r.atoms, other.atoms) && slices.EqualFunc(r.ways, other.ways, sameWay)
+}
+
 func sameWay(a, b [][]uint16) bool {
 	return slices.EqualFunc(a, b, func(x, y []uint16) bool { return slices.Equal(x, y) })
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/x2broker/x2broker/schema"
@@ -28,6 +29,7 @@ type memory struct {
 	modules *compiled
 	data    *siteData
 	facts   map[string]*facts // of profiles, by id
+	index   *index            // made of facts; nil if it is not
 }
 
 // compiled are the modules of a site. They depend on their sources alone.
@@ -134,15 +136,18 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ids := slices.Sorted(maps.Keys(cat.Profiles))
-	found, slow := newPartial(m.compiler, store).all(ctx, ids, stillTrue(before, data))
+	known := stillTrue(before, data)
+	found, slow := newPartial(m.compiler, store).all(ctx, data.ids, known)
 	now := &memory{modules: m, data: data, facts: found}
 	if slow {
-		engine.index = newIndex(ids, nil)
+		engine.index = newIndex(data.ids, nil)
 		engine.listingReads |= fieldsOfRule(m.compiler, ruleRef(visibleRule))
-		return engine, now, schema.Diagnostics{slowForm(m.compiler, m.site, len(ids))}, nil
+		return engine, now, schema.Diagnostics{slowForm(m.compiler, m.site, len(data.ids))}, nil
 	}
-	engine.index = newIndex(ids, found)
+	if now.index = before.index; !sameIndex(before, now) {
+		now.index = newIndex(data.ids, found)
+	}
+	engine.index = now.index
 	engine.listingReads |= visibilityReads(m.compiler, found)
 	return engine, now, nil, nil
 }
@@ -153,17 +158,23 @@ func stillTrue(before *memory, data *siteData) map[string]*facts {
 	if before.data == nil {
 		return nil
 	}
-	known := make(map[string]*facts, len(before.facts))
-	for id, f := range before.facts {
-		same := data.profiles[id] != nil && data.profiles[id] == before.data.profiles[id]
-		for _, path := range f.paths {
-			same = same && data.lookup(path) == before.data.lookup(path) && len(path) > 1
-		}
-		if same && !f.unclear {
-			known[id] = f
-		}
+	known := maps.Clone(before.facts)
+	for _, id := range data.changed {
+		delete(known, id)
 	}
+	maps.DeleteFunc(known, func(_ string, f *facts) bool {
+		return f.unclear || slices.ContainsFunc(f.paths, func(path storage.Path) bool {
+			return len(path) < 2 || data.lookup(path) != before.data.lookup(path)
+		})
+	})
 	return known
+}
+
+// sameIndex reports whether the index of an earlier site is that of the new one:
+// the conditions of all profiles are the same.
+func sameIndex(before, now *memory) bool {
+	return before.index != nil && slices.Equal(before.index.ids, now.data.ids) &&
+		maps.EqualFunc(before.facts, now.facts, func(a, b *facts) bool { return a == b || a.unclear == b.unclear && a.residue.equal(b.residue) })
 }
 
 // visibilityReads gives the parts of the request that decide what is visible:

@@ -18,6 +18,8 @@ type siteData struct {
 	catalog  *schema.Catalog
 	parts    map[string]*ast.Term // "params": its value
 	profiles map[string]*ast.Term // by id
+	ids      []string             // of the profiles, sorted
+	changed  []string             // ids of profiles that are new, gone or not as before
 	value    ast.Value
 }
 
@@ -44,11 +46,7 @@ func newSiteData(cat *schema.Catalog, before *siteData) (*siteData, error) {
 	if params == nil {
 		params = map[string]any{}
 	}
-	d := &siteData{
-		catalog:  cat,
-		parts:    make(map[string]*ast.Term, len(catalogParts())),
-		profiles: make(map[string]*ast.Term, len(cat.Profiles)),
-	}
+	d := &siteData{catalog: cat, parts: make(map[string]*ast.Term, len(catalogParts()))}
 	for name, part := range map[string]any{
 		"site":     map[string]any{"name": cat.Site.Name, "timezone": cat.Site.Timezone},
 		"networks": networks,
@@ -65,11 +63,9 @@ func newSiteData(cat *schema.Catalog, before *siteData) (*siteData, error) {
 			d.parts[name] = ast.NewTerm(v)
 		}
 	}
-	profiles, err := d.addProfiles(before)
-	if err != nil {
+	if err := d.addProfiles(before); err != nil {
 		return nil, err
 	}
-	d.parts["profiles"] = profiles
 	items := make([][2]*ast.Term, 0, len(d.parts))
 	for name, part := range d.parts {
 		items = append(items, ast.Item(ast.StringTerm(name), part))
@@ -78,29 +74,51 @@ func newSiteData(cat *schema.Catalog, before *siteData) (*siteData, error) {
 	return d, nil
 }
 
-// addProfiles gives the object of all profiles, the same as before if none has
-// changed.
-func (d *siteData) addProfiles(before *siteData) (*ast.Term, error) {
-	changed := len(d.catalog.Profiles) != len(before.profiles) || before.parts["profiles"] == nil
-	items := make([][2]*ast.Term, 0, len(d.catalog.Profiles))
+// addProfiles adds the profiles: the object of all of them is the same as before
+// if none has changed.
+func (d *siteData) addProfiles(before *siteData) error {
+	if d.profiles = maps.Clone(before.profiles); d.profiles == nil {
+		d.profiles = make(map[string]*ast.Term, len(d.catalog.Profiles))
+	}
+	others := len(before.profiles) // that are not in the new catalog, as far as is known
+	idsChanged := false
 	for id, p := range d.catalog.Profiles {
-		t := before.profiles[id]
-		if t == nil || !samePolicyData(before.catalog.Profiles[id], p) {
-			v, err := ast.InterfaceToValue(profileData(p))
-			if err != nil {
-				return nil, fmt.Errorf("give profile %q to the policies: %w", id, err)
-			}
-			if t == nil || t.Value.Compare(v) != 0 {
-				t, changed = ast.NewTerm(v), true
+		old := before.profiles[id]
+		if old != nil {
+			others--
+			if samePolicyData(before.catalog.Profiles[id], p) {
+				continue
 			}
 		}
-		d.profiles[id] = t
-		items = append(items, ast.Item(ast.StringTerm(id), t))
+		v, err := ast.InterfaceToValue(profileData(p))
+		if err != nil {
+			return fmt.Errorf("give profile %q to the policies: %w", id, err)
+		}
+		if old == nil || old.Value.Compare(v) != 0 {
+			d.profiles[id] = ast.NewTerm(v)
+			d.changed = append(d.changed, id)
+			idsChanged = idsChanged || old == nil
+		}
 	}
-	if !changed {
-		return before.parts["profiles"], nil
+	if others > 0 {
+		for id := range before.profiles {
+			if d.catalog.Profiles[id] == nil {
+				delete(d.profiles, id)
+				d.changed = append(d.changed, id)
+			}
+		}
 	}
-	return ast.NewTerm(ast.NewObject(items...)), nil
+	if d.ids = before.ids; idsChanged || others > 0 {
+		d.ids = slices.Sorted(maps.Keys(d.profiles))
+	}
+	if d.parts["profiles"] = before.parts["profiles"]; len(d.changed) > 0 || d.parts["profiles"] == nil {
+		items := make([][2]*ast.Term, 0, len(d.profiles))
+		for id, t := range d.profiles {
+			items = append(items, ast.Item(ast.StringTerm(id), t))
+		}
+		d.parts["profiles"] = ast.NewTerm(ast.NewObject(items...))
+	}
+	return nil
 }
 
 // samePolicyData reports whether policies cannot tell two profiles apart. It may

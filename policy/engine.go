@@ -44,12 +44,11 @@ const Deadline = 2 * time.Second
 
 // The questions, asked of the compiled modules. Ids are bound before a rule is
 // asked about them, so that a rule answers for one id at a time and an id that
-// only a policy knows never appears. They are carried beside the request, so
-// that policies see the same input whichever way they are asked.
+// only a policy knows never appears.
 const (
 	loginQuery   = `result = {"deny": data.x2go.login.deny, "accounts": data.x2go.login.accounts}`
-	visibleQuery = `ids = input.ids; result = {id | some id in ids; data.x2go.access.visible[id]} with input as input.request`
-	overlayQuery = `ids = input.ids; result = {id: changes | some id in ids; changes := data.x2go.access.overlay[id]} with input as input.request`
+	visibleQuery = idsPrefix + `result = {id | some id in ids; data.x2go.access.visible[id]}`
+	overlayQuery = idsPrefix + `result = {id: changes | some id in ids; changes := data.x2go.access.overlay[id]}`
 	placeQuery   = `result = {
 		"excluded": {id: reason | input.servers[id]; reason := data.x2go.placement.excluded[id]},
 		"scores": {id: score | input.servers[id]; score := data.x2go.placement.scores[id]},

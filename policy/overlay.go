@@ -19,7 +19,7 @@ func (e *Engine) askOverlay(ctx context.Context, input ast.Value, ids []string) 
 	if e.overlay == nil || len(ids) == 0 {
 		return nil, nil
 	}
-	v, err := e.overlay.ask(ctx, object("ids", ids, "request", input))
+	v, err := e.overlay.askAbout(ctx, ids, input)
 	if err != nil {
 		return nil, err
 	}

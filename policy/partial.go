@@ -73,20 +73,21 @@ func untyped(c *ast.Compiler) *ast.Compiler {
 	return &copied
 }
 
-// all gives the facts of all profiles: those in known are taken over. It is slow
+// all gives the facts of all profiles: those in known, which becomes the result,
+// are taken over. It is slow
 // if the site's rules are of a form for which it is not worth while, and then
 // has facts of a few profiles only.
 func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts) (found map[string]*facts, slow bool) {
-	found = make(map[string]*facts, len(ids))
+	if found = known; found == nil {
+		found = make(map[string]*facts, len(ids))
+	}
 	var steps []int
 	for i := range min(sampleSize, len(ids)) {
 		id := ids[i*len(ids)/min(sampleSize, len(ids))]
-		f := known[id]
-		if f == nil {
-			f = p.one(ctx, id)
+		if found[id] == nil {
+			found[id] = p.one(ctx, id)
 		}
-		found[id] = f
-		steps = append(steps, f.steps)
+		steps = append(steps, found[id].steps)
 	}
 	if slices.Sort(steps); len(steps) > 0 && steps[len(steps)/2] > slowSteps {
 		return found, true
@@ -100,9 +101,6 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 		}
 	}
 	for _, id := range ids {
-		if f := known[id]; f != nil {
-			found[id] = f
-		}
 		if f := found[id]; f != nil {
 			note(f)
 		} else {

@@ -112,7 +112,7 @@ func (e *Engine) decide(ctx context.Context, limit time.Duration, input ast.Valu
 
 // askVisible asks which of the profiles are visible.
 func (e *Engine) askVisible(ctx context.Context, input ast.Value, ids []string) ([]string, error) {
-	v, err := e.visible.ask(ctx, object("ids", ids, "request", input))
+	v, err := e.visible.askAbout(ctx, ids, input)
 	if err != nil {
 		return nil, err
 	}
