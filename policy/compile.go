@@ -137,7 +137,7 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 		return nil, nil, nil, err
 	}
 	known := stillTrue(before, data)
-	found, slow := newPartial(m.compiler, store).all(ctx, data.ids, known)
+	found, slow := newPartial(m, store).all(ctx, data.ids, known)
 	now := &memory{modules: m, data: data, facts: found}
 	if slow {
 		engine.index = newIndex(data.ids, nil)

@@ -31,6 +31,7 @@
 package policy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -42,17 +43,17 @@ import (
 // shorter.
 const Deadline = 2 * time.Second
 
-// The questions, asked of the compiled modules. Ids are bound before a rule is
-// asked about them, so that a rule answers for one id at a time and an id that
-// only a policy knows never appears.
+// The questions. Names of rules stand for what decides them, see asked. Ids are
+// bound before a rule is asked about them, so that a rule answers for one id at a
+// time and an id that only a policy knows never appears.
 const (
-	loginQuery   = `result = {"deny": data.x2go.login.deny, "accounts": data.x2go.login.accounts}`
-	visibleQuery = idsPrefix + `result = {id | some id in ids; data.x2go.access.visible[id]}`
-	overlayQuery = idsPrefix + `result = {id: changes | some id in ids; changes := data.x2go.access.overlay[id]}`
-	placeQuery   = `result = {
-		"excluded": {id: reason | input.servers[id]; reason := data.x2go.placement.excluded[id]},
-		"scores": {id: score | input.servers[id]; score := data.x2go.placement.scores[id]},
-	}`
+	loginQuery   = `result = {"deny": <x2go.login.deny>, "accounts": <x2go.login.accounts>}`
+	visibleQuery = idsPrefix + `result = {id | some id in ids; <x2go.access.visible>[id]}`
+	overlayQuery = idsPrefix + `result = {id: changes | some id in ids; changes := <x2go.access.overlay>[id]}`
+	placeQuery   = idsPrefix + `
+		excluded = {id: reason | some id in ids; reason := <x2go.placement.excluded>[id]}
+		scores = {id: score | some id in ids; score := <x2go.placement.scores>[id]}
+		result = {"excluded": excluded, "scores": scores}`
 )
 
 // visibleRule is the rule that is asked most.
@@ -86,12 +87,24 @@ func newEngine(cat *schema.Catalog, m *compiled, store storage.Store) (e *Engine
 		e.listingReads |= fieldsOfRule(m.compiler, ruleRef(overlayRule))
 	}
 	for text, q := range queries {
+		for _, r := range rules() {
+			text = strings.ReplaceAll(text, "<"+r.String()+">", "data."+m.asked(r.String()))
+		}
 		if *q, err = newQuery(m.compiler, store, text); err != nil {
 			return nil, err
 		}
 	}
 	e.loginReads = fieldsOfRule(m.compiler, ruleRef("x2go.login.deny")) | fieldsOfRule(m.compiler, ruleRef("x2go.login.accounts"))
 	return e, nil
+}
+
+// asked gives the rule that decides in the place of one of the broker's: the
+// site's, or else the library's. The shim between would only ask that in turn.
+func (m *compiled) asked(rule string) string {
+	if len(m.defined[rule]) > 0 {
+		return rule
+	}
+	return "x2go.lib." + strings.TrimPrefix(rule, "x2go.")
 }
 
 // Defined gives the places where the site defines a rule of the broker's, like

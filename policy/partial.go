@@ -41,11 +41,12 @@ type facts struct {
 type partial struct {
 	modules *ast.Compiler
 	store   storage.Store
-	limit   int // steps for one profile
+	rule    ast.Ref // that decides
+	limit   int     // steps for one profile
 }
 
-func newPartial(c *ast.Compiler, store storage.Store) *partial {
-	return &partial{modules: untyped(c), store: store, limit: maxSteps}
+func newPartial(m *compiled, store storage.Store) *partial {
+	return &partial{modules: untyped(m.compiler), store: store, rule: ruleRef(m.asked(visibleRule)), limit: maxSteps}
 }
 
 // untyped gives a compiler to which functions take and give anything. Partial
@@ -149,7 +150,7 @@ func (p *partial) one(ctx context.Context, id string) (f *facts) {
 		return f
 	}
 	defer p.store.Abort(ctx, txn)
-	question := ast.NewBody(ast.NewExpr(ast.NewTerm(ruleRef(visibleRule).Append(ast.StringTerm(id)))))
+	question := ast.NewBody(ast.NewExpr(ast.NewTerm(p.rule.Append(ast.StringTerm(id)))))
 	queries, support, err := topdown.NewQuery(question).
 		WithCompiler(p.modules).
 		WithStore(reads).

@@ -25,10 +25,10 @@ type query struct {
 	store    storage.Store
 }
 
-// idsPrefix begins a query about some ids, which takes the place of these here
-// when it is asked. Given in the input, policies would have to be asked `with`
-// another one, which makes each call of a function slower.
-const idsPrefix = `ids = [""]; `
+// idsPrefix begins a query about some ids, which take the place of these here
+// when it is asked: policies see no ids in their input. The other way, asking the
+// policies `with` an input of their own, makes each call of a function slower.
+const idsPrefix = `ids = input.ids; `
 
 // newQuery compiles text, which binds result.
 func newQuery(c *ast.Compiler, store storage.Store, text string) (*query, error) {
