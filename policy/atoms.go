@@ -27,21 +27,37 @@ type residue struct {
 }
 
 // residueOf reads what partial evaluation has left of the question whether one
-// profile is visible: no query if it never is. Support are the rules that the
-// queries refer to.
-func residueOf(queries []ast.Body, support []*ast.Module) residue {
+// profile is visible: no query if it never is. Support are rules that it made on
+// the way. Rules with else it leaves to be asked as they are: then all that the
+// question may read counts.
+func residueOf(queries []ast.Body, support []*ast.Module, all fields) residue {
 	var r residue
+	read := func(x any) {
+		if r.input |= fieldsIn(x); asksRules(x) {
+			r.input |= all
+		}
+	}
 	places := map[atom]uint16{}
 	for _, body := range queries {
-		r.input |= fieldsIn(body)
+		read(body)
 		if way, possible := r.way(body, places); possible && !slices.ContainsFunc(r.ways, func(w [][]uint16) bool { return sameWay(w, way) }) {
 			r.ways = append(r.ways, way)
 		}
 	}
 	for _, m := range support {
-		r.input |= fieldsIn(m)
+		read(m)
 	}
 	return r
+}
+
+// asksRules reports whether there is a reference to a rule that is not of partial
+// evaluation's own making.
+func asksRules(x any) (found bool) {
+	ast.WalkRefs(x, func(ref ast.Ref) bool {
+		found = found || ref.HasPrefix(ast.DefaultRootRef) && !isBelow(ref, 2, "data", "partial") && !isBelow(ref, 2, "data", "site")
+		return false
+	})
+	return found
 }
 
 // equal reports whether an index makes the same of both.

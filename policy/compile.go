@@ -80,10 +80,10 @@ func (c *Compiler) Compile(ctx context.Context, cat *schema.Catalog, files map[s
 	ds = slices.Clone(before.modules.warnings)
 	engine, now, slow, err := prepare(ctx, cat, before)
 	switch {
-	case err != nil:
-		return nil, append(ds, broken(err)).Sort()
 	case ctx.Err() != nil:
 		return nil, append(ds, unfinished(ctx.Err())).Sort()
+	case err != nil:
+		return nil, append(ds, broken(err)).Sort()
 	}
 	c.last = now
 	return engine, append(ds, slow...).Sort()
@@ -136,19 +136,24 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	known := stillTrue(before, data)
-	found, slow := newPartial(m, store).all(ctx, data.ids, known)
+	partial := newPartial(m, store)
+	found, slow := partial.all(ctx, data.ids, stillTrue(before, data))
+	if err := ctx.Err(); err != nil {
+		return nil, nil, nil, err
+	}
 	now := &memory{modules: m, data: data, facts: found}
 	if slow {
 		engine.index = newIndex(data.ids, nil)
-		engine.listingReads |= fieldsOfRule(m.compiler, ruleRef(visibleRule))
+		engine.listingReads |= partial.reads
 		return engine, now, schema.Diagnostics{slowForm(m.compiler, m.site, len(data.ids))}, nil
 	}
 	if now.index = before.index; !sameIndex(before, now) {
 		now.index = newIndex(data.ids, found)
 	}
 	engine.index = now.index
-	engine.listingReads |= visibilityReads(m.compiler, found)
+	for _, f := range found {
+		engine.listingReads |= f.input
+	}
 	return engine, now, nil, nil
 }
 
@@ -175,20 +180,6 @@ func stillTrue(before *memory, data *siteData) map[string]*facts {
 func sameIndex(before, now *memory) bool {
 	return before.index != nil && slices.Equal(before.index.ids, now.data.ids) &&
 		maps.EqualFunc(before.facts, now.facts, func(a, b *facts) bool { return a == b || a.unclear == b.unclear && a.residue.equal(b.residue) })
-}
-
-// visibilityReads gives the parts of the request that decide what is visible:
-// those that partial evaluation has left, or all that the rule mentions if it
-// does not know of some profile.
-func visibilityReads(c *ast.Compiler, found map[string]*facts) fields {
-	reads := noFields
-	for _, f := range found {
-		if f == nil || f.unclear {
-			return fieldsOfRule(c, ruleRef(visibleRule))
-		}
-		reads |= f.input
-	}
-	return reads
 }
 
 // read parses the site's modules and keeps those that are worth compiling. The

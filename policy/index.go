@@ -80,6 +80,9 @@ func newIndex(ids []string, known map[string]*facts) *index {
 			x.equal[a] = e.postings
 		}
 	}
+	for _, bits := range x.bits {
+		slices.Sort(bits)
+	}
 	return x
 }
 

@@ -42,11 +42,13 @@ type partial struct {
 	modules *ast.Compiler
 	store   storage.Store
 	rule    ast.Ref // that decides
+	reads   fields  // parts of the input that it may read
 	limit   int     // steps for one profile
 }
 
 func newPartial(m *compiled, store storage.Store) *partial {
-	return &partial{modules: untyped(m.compiler), store: store, rule: ruleRef(m.asked(visibleRule)), limit: maxSteps}
+	rule := ruleRef(m.asked(visibleRule))
+	return &partial{modules: untyped(m.compiler), store: store, rule: rule, reads: fieldsOfRule(m.compiler, rule), limit: maxSteps}
 }
 
 // untyped gives a compiler to which functions take and give anything. Partial
@@ -137,16 +139,13 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 func (p *partial) one(ctx context.Context, id string) (f *facts) {
 	reads := &recorder{Store: p.store, own: id, seen: map[string]storage.Path{}}
 	meter := &meter{limit: p.limit, began: time.Now()}
-	f = &facts{}
+	f = &facts{unclear: true, residue: residue{input: p.reads}}
 	defer func() {
-		if r := recover(); r != nil {
-			f.unclear = true
-		}
+		_ = recover() // as from a function of the evaluator's
 		f.steps, f.stopped, f.paths = meter.steps, meter.over, reads.paths()
 	}()
 	txn, err := p.store.NewTransaction(ctx)
 	if err != nil {
-		f.unclear = true
 		return f
 	}
 	defer p.store.Abort(ctx, txn)
@@ -159,11 +158,9 @@ func (p *partial) one(ctx context.Context, id string) (f *facts) {
 		WithCancel(meter).
 		WithUnknowns([]*ast.Term{ast.NewTerm(ast.InputRootRef)}).
 		PartialRun(ctx)
-	if err != nil {
-		f.unclear = true
-		return f
+	if err == nil {
+		f.residue, f.unclear = residueOf(queries, support, p.reads), false
 	}
-	f.residue = residueOf(queries, support)
 	return f
 }
 

@@ -200,12 +200,20 @@ func randomProfile(rt *rapid.T, id string) *schema.Profile {
 		Users:    some("users", someUsers), Groups: some("groups", someGroups), From: some("from", somePlaces),
 		Deny: schema.Deny{Users: some("no users", someUsers), Groups: some("no groups", someGroups), From: some("not from", somePlaces)},
 	}}
-	for key, values := range map[string][]string{
-		"room": {"101", "102"}, "exam": {"x"}, "owner": someUsers, "group": someGroups, "net": {"campus", "exam"},
-		"cidr": {"10.1.0.0/16", "10.0.0.0/8", "2001:db8::/32", "nonsense"}, "div": {"0", "7", "x"},
+	for _, label := range []struct {
+		key    string
+		values []string
+	}{
+		{"room", []string{"101", "102"}},
+		{"exam", []string{"x"}},
+		{"owner", someUsers},
+		{"group", someGroups},
+		{"net", []string{"campus", "exam"}},
+		{"cidr", []string{"10.1.0.0/16", "10.0.0.0/8", "2001:db8::/32", "nonsense"}},
+		{"div", []string{"0", "7", "x"}},
 	} {
-		if rapid.Bool().Draw(rt, "has "+key) {
-			p.Labels[key] = rapid.SampledFrom(values).Draw(rt, key)
+		if rapid.Bool().Draw(rt, "has "+label.key) {
+			p.Labels[label.key] = rapid.SampledFrom(label.values).Draw(rt, label.key)
 		}
 	}
 	return p

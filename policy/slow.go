@@ -39,16 +39,18 @@ func iteration(c *ast.Compiler, site map[string]*ast.Module) (at *ast.Location) 
 				uses[v]++
 				return false
 			})
-			ast.WalkTerms(r, func(t *ast.Term) bool {
-				ref, ok := t.Value.(ast.Ref)
-				if !ok || at != nil || !ref.HasPrefix(library) {
+			ast.WalkExprs(r, func(e *ast.Expr) bool {
+				ast.WalkRefs(e, func(ref ast.Ref) bool {
+					if at != nil || !ref.HasPrefix(library) {
+						return false
+					}
+					if len(ref) == len(library) { // the set itself
+						at = e.Location
+					} else if v, ok := ref[len(library)].Value.(ast.Var); ok && uses[v] == 1 {
+						at = e.Location
+					}
 					return false
-				}
-				if len(ref) == len(library) {
-					at = t.Location // the set itself
-				} else if v, ok := ref[len(library)].Value.(ast.Var); ok && uses[v] == 1 {
-					at = t.Location
-				}
+				})
 				return false
 			})
 			return at != nil
