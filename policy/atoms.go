@@ -33,7 +33,17 @@ type residue struct {
 func residueOf(queries []ast.Body, support []*ast.Module, all fields) residue {
 	var r residue
 	read := func(x any) {
-		if r.input |= fieldsIn(x); asksRules(x) {
+		ast.WalkExprs(x, func(e *ast.Expr) bool {
+			if !isConstant(e) {
+				r.input |= fieldsIn(e)
+			}
+			return false
+		})
+		ast.WalkRules(x, func(rule *ast.Rule) bool {
+			r.input |= fieldsIn(rule.Head)
+			return false
+		})
+		if asksRules(x) {
 			r.input |= all
 		}
 	}
@@ -48,6 +58,18 @@ func residueOf(queries []ast.Body, support []*ast.Module, all fields) residue {
 		read(m)
 	}
 	return r
+}
+
+// isConstant reports whether an expression is the same for every input: whether
+// something is a member of nothing, as partial evaluation leaves it of an empty
+// list of users.
+func isConstant(e *ast.Expr) bool {
+	if !e.IsCall() || len(e.With) > 0 || len(e.Operands()) != 2 || e.Operator().String() != ast.Member.Name {
+		return false
+	}
+	ref, ok := e.Operand(0).Value.(ast.Ref)
+	list, isArray := e.Operand(1).Value.(*ast.Array)
+	return ok && isInput(ref) && ref.IsGround() && isArray && list.Len() == 0
 }
 
 // asksRules reports whether there is a reference to a rule that is not of partial
@@ -117,7 +139,7 @@ func atomsOf(e *ast.Expr) (atoms []atom, ok bool) {
 		return nil, false
 	}
 	switch e.Operator().String() {
-	case "internal.member_2":
+	case ast.Member.Name:
 		if f := partOf(args[1], userGroups|clientNetworks, 0); f != noFields {
 			return textAtoms(f, args[0])
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"pgregory.net/rapid"
 
@@ -23,7 +24,7 @@ import (
 type plainly struct {
 	catalog  *schema.Catalog
 	compiler *ast.Compiler
-	data     map[string]any
+	store    storage.Store
 	overlay  bool
 }
 
@@ -47,12 +48,12 @@ func newPlainly(tb testing.TB, cat *schema.Catalog, files map[string][]byte) *pl
 	if err := json.Unmarshal([]byte(site.value.String()), &data); err != nil {
 		tb.Fatal(err)
 	}
-	return &plainly{cat, c, map[string]any{"site": data}, len(defined(own)[overlayRule]) > 0}
+	return &plainly{cat, c, inmem.NewFromObject(map[string]any{"site": data}), len(defined(own)[overlayRule]) > 0}
 }
 
 func (p *plainly) ask(tb testing.TB, text string, input ast.Value) (rego.ResultSet, error) {
 	return rego.New(
-		rego.Query(text), rego.Compiler(p.compiler), rego.Store(inmem.NewFromObject(p.data)),
+		rego.Query(text), rego.Compiler(p.compiler), rego.Store(p.store),
 		rego.ParsedInput(input), rego.StrictBuiltinErrors(true),
 		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
 	).Eval(tb.Context())

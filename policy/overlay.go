@@ -49,15 +49,16 @@ func (e *Engine) overlaid(p *schema.Profile, changes ast.Object) (*schema.Profil
 	}
 	settings := make(map[string]any, keys.Len())
 	err := keys.Iter(func(k, v *ast.Term) error {
-		key, ok := k.Value.(ast.String)
+		name, ok := k.Value.(ast.String)
 		if !ok {
 			return wrong("%s is no session key", shorten(k.Value.String()))
 		}
+		key := string(name)
 		value, err := single(v.Value)
 		if err != nil {
 			return wrong("key %s: %w", key, err)
 		}
-		if settings[string(key)], err = schema.CheckSetting(string(key), value); err != nil {
+		if settings[key], err = schema.CheckSetting(key, value); err != nil {
 			return wrong("%w", err)
 		}
 		return nil
