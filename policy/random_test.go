@@ -87,10 +87,10 @@ var conditions = []string{
 	`data.site.profiles[input.user.name].name == "x"`,
 	`some other in lib.access.visible
 	other != id`,
-	`some x in [input.user.name, "root"]
-	x == p.labels.owner`,
-	`x := input.user
-	x.name == "alice"`,
+	`some who in [input.user.name, "root"]
+	who == p.labels.owner`,
+	`asking := input.user
+	asking.name == "alice"`,
 	`some key, value in input.user
 	key == "name"
 	value == "bob"`,

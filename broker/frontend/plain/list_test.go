@@ -25,8 +25,8 @@ func TestAListIsWrittenOnceForAllUsers(t *testing.T) {
 		var b bytes.Buffer
 		text.write(&b, user)
 		want := strings.ReplaceAll("START_USER_SESSIONS\n\n"+
-			"[a]\nname=a\nhost=ts01\npack=x\nuser=USER\n\n[b]\nname=b\nhost=ts01\npack=x\nuser=USER\n\n"+
-			"END_USER_SESSIONS\n", "USER", written)
+			"[a]\nname=a\nhost=ts01\npack=x\nuser=WHO\n\n[b]\nname=b\nhost=ts01\npack=x\nuser=WHO\n\n"+
+			"END_USER_SESSIONS\n", "WHO", written)
 		if diff := cmp.Diff(want, b.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", user, diff)
 		}
