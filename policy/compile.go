@@ -127,16 +127,12 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	store := inmem.NewFromObjectWithOpts(
-		map[string]any{"site": data.value},
-		inmem.OptRoundTripOnWrite(false),
-		inmem.OptReturnASTValuesOnRead(true),
-	)
+	store := newStore(data)
 	engine, err := newEngine(cat, m, store)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	partial := newPartial(m, store)
+	partial := newPartial(m, data, store)
 	found, slow := partial.all(ctx, data.ids, stillTrue(before, data))
 	if err := ctx.Err(); err != nil {
 		return nil, nil, nil, err
@@ -155,6 +151,15 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 		engine.listingReads |= f.input
 	}
 	return engine, now, nil, nil
+}
+
+// newStore gives the data to the evaluator, which changes nothing of it.
+func newStore(data *siteData) storage.Store {
+	return inmem.NewFromObjectWithOpts(
+		map[string]any{"site": data.value},
+		inmem.OptRoundTripOnWrite(false),
+		inmem.OptReturnASTValuesOnRead(true),
+	)
 }
 
 // stillTrue gives the facts of which all that they were found out from is as it

@@ -224,6 +224,34 @@ func randomChange(rt *rapid.T, cat *schema.Catalog) *schema.Catalog {
 	return &next
 }
 
+// TestTheLibraryDecidesByAccessAlone is what lets profiles of the same access
+// share what partial evaluation finds out.
+func TestTheLibraryDecidesByAccessAlone(t *testing.T) {
+	empty := site(t, nil)
+	m, _ := compileModules(t.Context(), nil)
+	rapid.Check(t, func(rt *rapid.T) {
+		cat := randomSite(rt, empty)
+		for _, p := range slices.Collect(maps.Values(cat.Profiles)) {
+			twin := *p
+			twin.ID, twin.Name, twin.Icon, twin.Labels = "twin-"+p.ID, "Twin", "x", map[string]string{"room": "9", "exam": "y"}
+			twin.Settings, twin.Servers = []schema.Setting{{Key: "dpi", Value: 96}}, []string{"ts"}
+			cat.Profiles[twin.ID] = &twin
+		}
+		data, err := newSiteData(cat, nil)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		p := newPartial(m, data, newStore(data))
+		shared, _ := p.all(t.Context(), data.ids, nil)
+		for _, id := range data.ids {
+			alone := p.one(t.Context(), id)
+			if !alone.residue.equal(shared[id].residue) || alone.unclear != shared[id].unclear || len(alone.paths) > 0 {
+				rt.Errorf("%s: shared %+v, alone %+v", id, shared[id], alone)
+			}
+		}
+	})
+}
+
 func TestCompilingAgainIsCompilingAfresh(t *testing.T) {
 	empty := site(t, nil)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -40,15 +40,48 @@ type facts struct {
 // A partial evaluates the visibility of profiles partially.
 type partial struct {
 	modules *ast.Compiler
+	data    *siteData
 	store   storage.Store
 	rule    ast.Ref // that decides
 	reads   fields  // parts of the input that it may read
 	limit   int     // steps for one profile
+
+	// Of profiles with the same access one is evaluated for all: the library
+	// decides by nothing else.
+	byAccess bool
 }
 
-func newPartial(m *compiled, store storage.Store) *partial {
+func newPartial(m *compiled, data *siteData, store storage.Store) *partial {
 	rule := ruleRef(m.asked(visibleRule))
-	return &partial{modules: untyped(m.compiler), store: store, rule: rule, reads: fieldsOfRule(m.compiler, rule), limit: maxSteps}
+	return &partial{
+		modules: untyped(m.compiler), data: data, store: store,
+		rule: rule, reads: fieldsOfRule(m.compiler, rule), limit: maxSteps,
+		byAccess: len(m.defined[visibleRule]) == 0,
+	}
+}
+
+// alike puts the profiles together of which one is evaluated for all.
+func (p *partial) alike(ids []string) [][]string {
+	groups := make([][]string, 0, len(ids))
+	known := map[int][]int{} // by hash, places in groups
+	access := ast.StringTerm("access")
+	of := func(id string) *ast.Term { return p.data.profiles[id].Value.(ast.Object).Get(access) }
+	for _, id := range ids {
+		if !p.byAccess {
+			groups = append(groups, []string{id})
+			continue
+		}
+		mine := of(id)
+		same := slices.IndexFunc(known[mine.Hash()], func(i int) bool { return mine.Equal(of(groups[i][0])) })
+		if same >= 0 {
+			i := known[mine.Hash()][same]
+			groups[i] = append(groups[i], id)
+			continue
+		}
+		known[mine.Hash()] = append(known[mine.Hash()], len(groups))
+		groups = append(groups, []string{id})
+	}
+	return groups
 }
 
 // untyped gives a compiler to which functions take and give anything. Partial
@@ -110,17 +143,18 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 			missing = append(missing, id)
 		}
 	}
-	results := make([]*facts, len(missing))
+	groups := p.alike(missing)
+	results := make([]*facts, len(groups))
 	var next atomic.Int32
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(missing)) {
+	for range min(runtime.GOMAXPROCS(0), len(groups)) {
 		workers.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(missing) || stopped.Load() > maxStopped || ctx.Err() != nil {
+				if i >= len(groups) || stopped.Load() > maxStopped || ctx.Err() != nil {
 					return
 				}
-				results[i] = p.one(ctx, missing[i])
+				results[i] = p.one(ctx, groups[i][0])
 				note(results[i])
 			}
 		})
@@ -129,8 +163,10 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 	if stopped.Load() > maxStopped {
 		return found, true
 	}
-	for i, id := range missing {
-		found[id] = results[i]
+	for i, ids := range groups {
+		for _, id := range ids {
+			found[id] = results[i]
+		}
 	}
 	return found, false
 }
