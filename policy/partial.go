@@ -22,9 +22,10 @@ import (
 const (
 	maxSteps   = 20_000                 // expressions evaluated for one profile; an ordinary rule needs 300
 	slowSteps  = 2_000                  // for a usual profile: about 5 ms
+	slowTime   = 50 * time.Millisecond  // the same, if steps are slow: a safety net
 	sampleSize = 8                      // profiles that are tried first
 	maxStopped = 16                     // profiles that reach maxSteps or maxPartial
-	maxPartial = 250 * time.Millisecond // for one profile, if steps are slow: a safety net
+	maxPartial = 250 * time.Millisecond // for one profile: a safety net, too
 	maxReads   = 64                     // paths remembered for one profile
 )
 
@@ -34,6 +35,7 @@ type facts struct {
 	unclear bool           // there is no residue: always ask the policy
 	stopped bool           // because it took too long
 	steps   int            // that it took
+	took    time.Duration
 	paths   []storage.Path // that were read of data, apart from the profile's own
 }
 
@@ -117,15 +119,16 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 	if found = known; found == nil {
 		found = make(map[string]*facts, len(ids))
 	}
-	var steps []int
+	var sample []*facts
 	for i := range min(sampleSize, len(ids)) {
 		id := ids[i*len(ids)/min(sampleSize, len(ids))]
 		if found[id] == nil {
 			found[id] = p.one(ctx, id)
 		}
-		steps = append(steps, found[id].steps)
+		sample = append(sample, found[id])
 	}
-	if slices.Sort(steps); len(steps) > 0 && steps[len(steps)/2] > slowSteps {
+	isSlow := func(f *facts) bool { return f.steps > slowSteps || f.took > slowTime }
+	if fast := slices.DeleteFunc(slices.Clone(sample), isSlow); len(fast) < (len(sample)+1)/2 {
 		return found, true
 	}
 
@@ -178,7 +181,8 @@ func (p *partial) one(ctx context.Context, id string) (f *facts) {
 	f = &facts{unclear: true, residue: residue{input: p.reads}}
 	defer func() {
 		_ = recover() // as from a function of the evaluator's
-		f.steps, f.stopped, f.paths = meter.steps, meter.over, reads.paths()
+		f.steps, f.took, f.paths = meter.steps, time.Since(meter.began), reads.paths()
+		f.stopped = meter.over || f.took > maxPartial
 	}()
 	txn, err := p.store.NewTransaction(ctx)
 	if err != nil {
