@@ -32,9 +32,9 @@ const (
 // facts are what partial evaluation has found out about one profile.
 type facts struct {
 	residue
-	unclear bool           // there is no residue: always ask the policy
-	stopped bool           // because it took too long
-	steps   int            // that it took
+	unclear bool // there is no residue: always ask the policy
+	stopped bool // because it took too long
+	steps   int  // that it took
 	took    time.Duration
 	paths   []storage.Path // that were read of data, apart from the profile's own
 }
