@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -34,11 +35,15 @@ type Frontend struct {
 	service      *session.Service
 	deniedStatus int
 	log          *slog.Logger
+	buffers      sync.Pool // of *bytes.Buffer, for replies
 }
 
 // New returns a Frontend. deniedStatus is the HTTP status of refused logins.
 func New(service *session.Service, deniedStatus int, log *slog.Logger) *Frontend {
-	return &Frontend{service: service, deniedStatus: deniedStatus, log: log}
+	return &Frontend{
+		service: service, deniedStatus: deniedStatus, log: log,
+		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+	}
 }
 
 // backends are the path elements behind /plain/ that sites have in their
@@ -69,12 +74,22 @@ func (f *Frontend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Account:  form["login"],
 		Frontend: "plain",
 	}
-	var b bytes.Buffer
-	if err := f.answer(r, &b, form, req); err != nil {
+	b := f.buffers.Get().(*bytes.Buffer)
+	defer f.keep(b)
+	if err := f.answer(r, b, form, req); err != nil {
 		f.fail(w, r, err)
 		return
 	}
 	send(w, http.StatusOK, b.Bytes())
+}
+
+// keep lets a later reply use the buffer, unless it is unusually large.
+func (f *Frontend) keep(b *bytes.Buffer) {
+	const most = 1 << 20
+	if b.Cap() <= most {
+		b.Reset()
+		f.buffers.Put(b)
+	}
 }
 
 // answer does one task and writes the reply to b.
