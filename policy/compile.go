@@ -173,7 +173,7 @@ func stillTrue(before *memory, data *siteData) map[string]*facts {
 		delete(known, id)
 	}
 	maps.DeleteFunc(known, func(_ string, f *facts) bool {
-		return f.unclear || slices.ContainsFunc(f.paths, func(path storage.Path) bool {
+		return slices.ContainsFunc(f.paths, func(path storage.Path) bool {
 			return len(path) < 2 || data.lookup(path) != before.data.lookup(path)
 		})
 	})

@@ -93,7 +93,7 @@ func TestAWrongOverlayHidesItsProfile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := engine(t, desktops(t), own(tt.rules))
 			if tt.name == "no end" {
-				e.deadline = 200 * time.Millisecond
+				e.deadline = time.Second
 			}
 			ids, failed := shown(e.Visible(t.Context(), alice()))
 			if !slices.Equal(ids, []string{"a", "c"}) || len(failed) != 1 || failed["b"] == nil {

@@ -20,22 +20,24 @@ import (
 // from it. It may take long only for forms that would make every request slow,
 // too: those are served without an index.
 const (
-	maxSteps   = 20_000                 // expressions evaluated for one profile; an ordinary rule needs 300
-	slowSteps  = 2_000                  // for a usual profile: about 5 ms
-	slowTime   = 50 * time.Millisecond  // the same, if steps are slow: a safety net
-	sampleSize = 8                      // profiles that are tried first
-	maxStopped = 16                     // profiles that reach maxSteps or maxPartial
-	maxPartial = 250 * time.Millisecond // for one profile: a safety net, too
-	maxReads   = 64                     // paths remembered for one profile
+	maxSteps   = 20_000 // expressions evaluated for one profile; an ordinary rule needs 300
+	slowSteps  = 2_000  // for a usual profile: about 5 ms
+	sampleSize = 8      // profiles that are tried first
+	maxStopped = 16     // profiles that reach maxSteps
+	maxReads   = 64     // paths remembered for one profile
+
+	// Safety nets, for functions that take long in one step. They are far from
+	// what a busy machine needs for a good policy.
+	maxOne = 2 * time.Second
+	maxAll = 2 * time.Minute
 )
 
 // facts are what partial evaluation has found out about one profile.
 type facts struct {
 	residue
-	unclear bool // there is no residue: always ask the policy
-	stopped bool // because it took too long
-	steps   int  // that it took
-	took    time.Duration
+	unclear bool           // there is no residue: always ask the policy
+	stopped bool           // because it took too long
+	steps   int            // that it took
 	paths   []storage.Path // that were read of data, apart from the profile's own
 }
 
@@ -127,11 +129,13 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 		}
 		sample = append(sample, found[id])
 	}
-	isSlow := func(f *facts) bool { return f.steps > slowSteps || f.took > slowTime }
+	isSlow := func(f *facts) bool { return f.steps > slowSteps }
 	if fast := slices.DeleteFunc(slices.Clone(sample), isSlow); len(fast) < (len(sample)+1)/2 {
 		return found, true
 	}
 
+	limited, cancel := context.WithTimeout(ctx, maxAll)
+	defer cancel()
 	var missing []string
 	var stopped atomic.Int32
 	note := func(f *facts) {
@@ -154,7 +158,7 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 		workers.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(groups) || stopped.Load() > maxStopped || ctx.Err() != nil {
+				if i >= len(groups) || stopped.Load() > maxStopped || limited.Err() != nil {
 					return
 				}
 				results[i] = p.one(ctx, groups[i][0])
@@ -163,7 +167,7 @@ func (p *partial) all(ctx context.Context, ids []string, known map[string]*facts
 		})
 	}
 	workers.Wait()
-	if stopped.Load() > maxStopped {
+	if stopped.Load() > maxStopped || limited.Err() != nil {
 		return found, true
 	}
 	for i, ids := range groups {
@@ -181,8 +185,7 @@ func (p *partial) one(ctx context.Context, id string) (f *facts) {
 	f = &facts{unclear: true, residue: residue{input: p.reads}}
 	defer func() {
 		_ = recover() // as from a function of the evaluator's
-		f.steps, f.took, f.paths = meter.steps, time.Since(meter.began), reads.paths()
-		f.stopped = meter.over || f.took > maxPartial
+		f.steps, f.stopped, f.paths = meter.steps, meter.over, reads.paths()
 	}()
 	txn, err := p.store.NewTransaction(ctx)
 	if err != nil {
@@ -227,7 +230,7 @@ func (m *meter) Cancel() {}
 // Cancelled counts a step.
 func (m *meter) Cancelled() bool {
 	m.steps++
-	m.over = m.over || m.steps > m.limit || m.steps%256 == 0 && time.Since(m.began) > maxPartial
+	m.over = m.over || m.steps > m.limit || m.steps%256 == 0 && time.Since(m.began) > maxOne
 	return m.over
 }
 

@@ -88,10 +88,10 @@ func TestAnEndlessRuleStopsAtTheDeadlineAndHidesItsProfile(t *testing.T) {
 			not slow(id)
 		}
 		slow("a") if `+endless))
-	e.deadline = 200 * time.Millisecond
+	e.deadline = time.Second
 	began := time.Now()
 	ids, failed := shown(e.Visible(t.Context(), alice()))
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if !slices.Equal(ids, []string{"b", "c"}) || len(failed) != 1 || !errors.Is(failed["a"], context.DeadlineExceeded) {
