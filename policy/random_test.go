@@ -175,13 +175,16 @@ var overlays = []string{
 	`overlay["ghost"].dpi contains 1`,
 }
 
-// randomSite gives a catalog of a few profiles.
+// randomSite gives a catalog of a few profiles, often more than are tried first.
 func randomSite(rt *rapid.T, empty *schema.Catalog) *schema.Catalog {
 	cat := *empty
 	cat.Profiles = map[string]*schema.Profile{}
-	for i := range rapid.IntRange(0, 7).Draw(rt, "profiles") {
+	for i := range rapid.IntRange(0, 14).Draw(rt, "profiles") {
 		id := fmt.Sprintf("p%d", i)
 		cat.Profiles[id] = randomProfile(rt, id)
+		if i > 0 && rapid.IntRange(0, 2).Draw(rt, "same access") == 0 {
+			cat.Profiles[id].Access = cat.Profiles["p0"].Access
+		}
 	}
 	cat.Params = map[string]any{
 		"days":  []any{"mon", "tue"},
