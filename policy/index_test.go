@@ -225,6 +225,23 @@ func randomChange(rt *rapid.T, cat *schema.Catalog) *schema.Catalog {
 	return &next
 }
 
+func TestARuleOfTheSitesOwnTellsProfilesOfTheSameAccessApart(t *testing.T) {
+	profiles := map[string]schema.Access{}
+	for i := range 3 * sampleSize {
+		profiles[fmt.Sprintf("p%02d", i)] = schema.Access{Everyone: true}
+	}
+	e := engine(t, site(t, profiles), own(`visible contains id if {
+		some id, profile in data.site.profiles
+		input.user.name == profile.name
+	}`))
+	for id := range profiles {
+		ids, _ := shown(e.Visible(t.Context(), alice(func(r *Request) { r.User = id })))
+		if !slices.Equal(ids, []string{id}) {
+			t.Errorf("%s sees %v", id, ids)
+		}
+	}
+}
+
 // TestTheLibraryDecidesByAccessAlone is what lets profiles of the same access
 // share what partial evaluation finds out.
 func TestTheLibraryDecidesByAccessAlone(t *testing.T) {
