@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -125,13 +126,19 @@ func (d *siteData) addProfiles(before *siteData) error {
 // say no of two that are equal.
 func samePolicyData(a, b *schema.Profile) bool {
 	return a == b || a.Name == b.Name && a.Autologin == b.Autologin && a.UseBrokerPass == b.UseBrokerPass && a.Icon == b.Icon &&
-		maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Servers, b.Servers) &&
+		sameLabels(a.Labels, b.Labels) && slices.Equal(a.Servers, b.Servers) &&
 		sameSettings(a.Settings, b.Settings) && sameAccess(a.Access, b.Access)
+}
+
+// sameLabels looks first whether both are one map, as sameSettings does: the
+// schema compiler hands out what it remembers.
+func sameLabels(a, b map[string]string) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() || maps.Equal(a, b)
 }
 
 func sameSettings(a, b []schema.Setting) bool {
 	if len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] {
-		return true // the schema compiler hands out what it remembers
+		return true
 	}
 	return slices.EqualFunc(a, b, func(x, y schema.Setting) bool {
 		if list, ok := x.Value.([]string); ok {
