@@ -30,7 +30,7 @@ e2e: ## the real X2Go Client; installs Debian packages as root
 	tests/e2e/run
 
 bench: ## figures, as ratios within one run
-	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./tests/bench
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./policy ./tests/bench
 
 lint:
 	@unformatted=$$($(TOOL) gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt:" $$unformatted; exit 1; }

@@ -94,7 +94,7 @@ func TestAccess(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := engine(t, site(t, map[string]schema.Access{"office": tt.access}), nil)
-			sees, err := e.Sees(t.Context(), alice(tt.ask...), "office")
+			sees, err := seen(e.Sees(t.Context(), alice(tt.ask...), "office"))
 			if err != nil || sees != tt.want {
 				t.Errorf("Sees = %v, %v; want %v", sees, err, tt.want)
 			}
@@ -102,7 +102,7 @@ func TestAccess(t *testing.T) {
 			if tt.want {
 				want = []string{"office"}
 			}
-			ids, failed := e.Visible(t.Context(), alice(tt.ask...))
+			ids, failed := shown(e.Visible(t.Context(), alice(tt.ask...)))
 			if len(failed) > 0 || !slices.Equal(ids, want) {
 				t.Errorf("Visible = %v, %v; want %v", ids, failed, want)
 			}
@@ -154,7 +154,7 @@ func TestAccessIsWhatTheModelSays(t *testing.T) {
 
 		want := []string{}
 		for _, id := range slices.Sorted(maps.Keys(profiles)) {
-			sees, err := e.Sees(t.Context(), r, id)
+			sees, err := seen(e.Sees(t.Context(), r, id))
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestAccessIsWhatTheModelSays(t *testing.T) {
 				want = append(want, id)
 			}
 		}
-		ids, failed := e.Visible(t.Context(), r)
+		ids, failed := shown(e.Visible(t.Context(), r))
 		if len(failed) > 0 || !slices.Equal(ids, want) {
 			rt.Errorf("Visible = %v, %v; Sees says %v", ids, failed, want)
 		}

@@ -12,21 +12,24 @@ import (
 	"github.com/x2broker/x2broker/schema"
 )
 
-// Compile makes an [Engine] of a catalog and the site's Rego modules. Files are
-// sources by path in the site; those that are not policy/**.rego are ignored,
-// and there may be none.
-//
-// The diagnostics tell all that is wrong, in file order. With an error among
-// them the engine is nil. Test modules (*_test.rego) are checked together with
-// the rest and never decide anything. When ctx ends, Compile stops at the next
-// step and says so in a diagnostic.
-func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (engine *Engine, ds schema.Diagnostics) {
-	defer func() {
-		if r := recover(); r != nil {
-			engine, ds = nil, append(ds, broken(r)).Sort()
-		}
-	}()
-	sources := policySources(files)
+// compiled are the modules of a site. They depend on their sources alone.
+type compiled struct {
+	sources  map[string][]byte
+	compiler *ast.Compiler
+	site     map[string]*ast.Module
+	defined  map[string][]schema.Position
+	warnings schema.Diagnostics
+}
+
+// Compile makes an [Engine] of a catalog and the site's Rego modules, without
+// remembering anything; see [Compiler.Compile].
+func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) (*Engine, schema.Diagnostics) {
+	return new(Compiler).Compile(ctx, cat, files)
+}
+
+// compileModules checks and compiles sources; the result is nil if there is an
+// error among the diagnostics.
+func compileModules(ctx context.Context, sources map[string][]byte) (*compiled, schema.Diagnostics) {
 	site, tests, ds := read(sources)
 	ds = append(ds, checkVendored(sources)...)
 
@@ -38,10 +41,6 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	whole := !ds.HasErrors()
 	compiler, found := check(ctx, serving, whole)
 	ds = append(ds, found...)
-	if !ds.HasErrors() {
-		ds = append(ds, lint(compiler, cat, site)...)
-	}
-
 	if len(tests) > 0 {
 		all := maps.Clone(serving)
 		maps.Copy(all, tests)
@@ -57,11 +56,7 @@ func Compile(ctx context.Context, cat *schema.Catalog, files map[string][]byte) 
 	if ds = ds.Sort(); ds.HasErrors() {
 		return nil, ds
 	}
-	engine, err = newEngine(ctx, cat, compiler, site)
-	if err != nil {
-		return nil, append(ds, broken(err)).Sort()
-	}
-	return engine, ds
+	return &compiled{sources: sources, compiler: compiler, site: site, defined: defined(site), warnings: ds}, ds
 }
 
 // read parses the site's modules and keeps those that are worth compiling. The

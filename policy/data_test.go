@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -50,15 +51,73 @@ func TestPoliciesSeeTheCatalogAsTheSiteWroteIt(t *testing.T) {
 			"autologin": true, "usebrokerpass": false, "icon": ":icons/x.png"
 		}}
 	}`
-	data, err := catalogData(cat)
+	site, err := newSiteData(cat, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := site.value
 	if diff := cmp.Diff(decode(t, want), decode(t, data.String())); diff != "" {
 		t.Errorf("data.site (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(catalogParts(), slices.Sorted(maps.Keys(decode(t, data.String()).(map[string]any)))); diff != "" {
 		t.Errorf("catalogParts (-listed +there):\n%s", diff)
+	}
+}
+
+// TestEveryChangeThatPoliciesSeeIsSeen changes one field of a profile at a time.
+func TestEveryChangeThatPoliciesSeeIsSeen(t *testing.T) {
+	cat := site(t, map[string]schema.Access{"office": {}})
+	cat.Profiles["office"].Settings = []schema.Setting{{Key: "dpi", Value: 96}}
+	before, err := newSiteData(cat, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields func(v reflect.Value, name string, check func(name string))
+	fields = func(v reflect.Value, name string, check func(name string)) {
+		old := reflect.ValueOf(v.Interface())
+		switch v.Interface().(type) {
+		case schema.Position, map[string]schema.Position: // policies see no positions
+			return
+		case bool:
+			v.SetBool(!v.Bool())
+		case string:
+			v.SetString(v.String() + "x")
+		case []string:
+			v.Set(reflect.ValueOf([]string{"another"}))
+		case map[string]string:
+			v.Set(reflect.ValueOf(map[string]string{"another": "x"}))
+		case []schema.Setting:
+			v.Set(reflect.ValueOf([]schema.Setting{{Key: "dpi", Value: 97}}))
+		default:
+			if v.Kind() != reflect.Struct {
+				t.Fatalf("%s: a field of a kind that this test does not know", name)
+			}
+			for i := range v.NumField() {
+				fields(v.Field(i), name+"."+v.Type().Field(i).Name, check)
+			}
+			return
+		}
+		check(name)
+		v.Set(old)
+	}
+	next := *cat
+	p := *cat.Profiles["office"]
+	next.Profiles = map[string]*schema.Profile{"office": &p}
+	fields(reflect.ValueOf(&p).Elem(), "Profile", func(name string) {
+		if name == "Profile.ID" {
+			return
+		}
+		after, err := newSiteData(&next, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(after.changed, []string{"office"}) || after.profiles["office"] == before.profiles["office"] {
+			t.Errorf("a change of %s is not seen", name)
+		}
+	})
+	again, err := newSiteData(&next, before)
+	if err != nil || len(again.changed) > 0 || again.parts["profiles"] != before.parts["profiles"] {
+		t.Errorf("nothing has changed: %v, %v", again.changed, err)
 	}
 }
 

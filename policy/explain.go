@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 
 	"github.com/x2broker/x2broker/schema"
 )
@@ -56,22 +55,29 @@ func (e *Engine) Explain(ctx context.Context, r Request, id string) (Explanation
 	if err != nil {
 		return x, fmt.Errorf("explain profile %q: %w", id, err)
 	}
-	asked := object("id", id, "request", input)
-	v, t, err := e.traced(ctx, e.sees, asked)
+	v, t, err := e.traced(ctx, e.visible.about([]string{id}), input)
+	var visible []string
+	if err == nil {
+		visible, err = names(v)
+	}
+	allowed := len(visible) > 0
+	if err == nil && allowed {
+		_, err = e.Sees(ctx, r, id) // whose overlay may hide it yet
+	}
 	if err != nil {
 		x.Error = err.Error()
 	}
-	x.Visible = err == nil && v != nil
+	x.Visible = err == nil && allowed
 	var causes []Condition
 	for _, a := range t.rules() {
-		if a.held != x.Visible {
+		if a.held != allowed {
 			continue
 		}
 		x.Rules = append(x.Rules, a.decider())
 		causes = append(causes, t.causes(a, "")...)
 	}
-	x.Because, x.Access = e.separate(causes, x.Visible, profile, r)
-	x.Reasons, err = e.reasons(ctx, asked)
+	x.Because, x.Access = e.separate(causes, allowed, profile, r)
+	x.Reasons, err = e.reasons(ctx, id, input)
 	if err != nil && x.Error == "" {
 		x.Error = err.Error()
 	}
@@ -79,11 +85,11 @@ func (e *Engine) Explain(ctx context.Context, r Request, id string) (Explanation
 }
 
 // traced runs a query, looking at all rules that might answer it.
-func (e *Engine) traced(ctx context.Context, q rego.PreparedEvalQuery, input ast.Value) (ast.Value, *trace, error) {
+func (e *Engine) traced(ctx context.Context, q *query, input ast.Value) (ast.Value, *trace, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
 	t := newTrace(e.data)
-	v, err := e.eval(ctx, q, input, rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false))
+	v, err := q.traced(t).ask(ctx, input)
 	return v, t, err
 }
 
@@ -104,8 +110,7 @@ func askedBy(a *attempt) []*attempt {
 		}
 		for _, below := range s.below {
 			switch {
-			case below.rule == nil:
-			case strings.HasPrefix(below.rule.Location.File, "shim/"):
+			case below.rule == nil, strings.HasPrefix(below.rule.Location.File, "shim/"):
 				out = append(out, askedBy(below)...)
 			default:
 				out = append(out, below)

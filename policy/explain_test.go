@@ -209,10 +209,11 @@ func TestExplanationsAreTrue(tt *testing.T) {
 		r.Groups = groups.Draw(t, "of the user")
 		r.Time = r.Time.Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "hours")) * time.Hour)
 		for id := range access {
-			sees, err := e.Sees(context.Background(), r, id)
+			profile, err := e.Sees(context.Background(), r, id)
 			if err != nil {
 				t.Fatal(err)
 			}
+			sees := profile != nil
 			x, err := e.Explain(context.Background(), r, id)
 			if err != nil || x.Error != "" || x.Visible != sees {
 				t.Fatalf("%s: sees %v, explained %+v, %v", id, sees, x, err)
@@ -250,7 +251,8 @@ func FuzzExplain(f *testing.F) {
 		}
 		e.deadline = 300 * time.Millisecond
 		for _, id := range []string{"a", "b"} {
-			sees, seesErr := e.Sees(ctx, alice(), id)
+			profile, seesErr := e.Sees(ctx, alice(), id)
+			sees := profile != nil
 			x, err := e.Explain(ctx, alice(), id)
 			if err != nil || strings.Contains(x.Error, "broke the evaluator") {
 				t.Fatalf("%+v, %v", x, err)

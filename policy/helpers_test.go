@@ -64,6 +64,16 @@ func engine(t testing.TB, cat *schema.Catalog, files map[string][]byte) *Engine 
 	return e
 }
 
+// warned compiles what may have warnings.
+func warned(t testing.TB, cat *schema.Catalog, files map[string][]byte) (*Engine, schema.Diagnostics) {
+	t.Helper()
+	e, ds := Compile(t.Context(), cat, files)
+	if e == nil {
+		t.Fatalf("errors:\n%v", ds)
+	}
+	return e, ds
+}
+
 // alice asks from the campus on a Monday morning.
 func alice(change ...func(*Request)) Request {
 	r := Request{
@@ -84,3 +94,13 @@ func alice(change ...func(*Request)) Request {
 func from(address string) func(*Request) {
 	return func(r *Request) { r.Address = netip.MustParseAddr(address) }
 }
+
+// shown gives what a listing shows, by id.
+func shown(l *Listing) (ids []string, failed map[string]error) {
+	for _, p := range l.Profiles {
+		ids = append(ids, p.ID)
+	}
+	return ids, l.Failed
+}
+
+func seen(p *schema.Profile, err error) (bool, error) { return p != nil, err }

@@ -98,7 +98,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		e.deadline = 100 * time.Millisecond
 		_, _ = e.Login(ctx, alice())
-		ids, _ := e.Visible(ctx, alice())
+		ids, _ := shown(e.Visible(ctx, alice()))
 		for _, id := range ids {
 			if id != "office" {
 				t.Errorf("visible: %q", id)

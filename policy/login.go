@@ -9,7 +9,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// Login is the policy's answer to a login whose password was right.
+// Login is the policy's answer to a login whose password was right. It is shared
+// between requests that get the same and must not be changed.
 type Login struct {
 	Deny     []string // reasons to refuse, sorted; none: let him in
 	Accounts []string // server accounts that he may act as, sorted
@@ -25,13 +26,27 @@ func (e *Engine) Login(ctx context.Context, r Request) (Login, error) {
 }
 
 func (e *Engine) askLogin(ctx context.Context, r Request) (Login, error) {
-	input, err := e.input(r)
+	address, err := r.address()
 	if err != nil {
 		return Login{}, err
 	}
+	var room [512]byte
+	key := e.appendKey(room[:0], e.loginReads, r, address)
+	if login, ok := e.logins.get(key); ok {
+		return login, nil
+	}
+	login, err := e.decideLogin(ctx, e.inputFrom(r, address))
+	if err != nil {
+		return Login{}, err
+	}
+	e.logins.put(string(key), login, 64*(2+len(login.Deny)+len(login.Accounts)))
+	return login, nil
+}
+
+func (e *Engine) decideLogin(ctx context.Context, input ast.Value) (Login, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
-	v, err := e.eval(ctx, e.login, input)
+	v, err := e.login.ask(ctx, input)
 	if err != nil {
 		return Login{}, err
 	}

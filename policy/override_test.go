@@ -19,7 +19,7 @@ func decisions(ctx context.Context, e *Engine) string {
 	if err != nil {
 		return err.Error()
 	}
-	ids, failed := e.Visible(ctx, alice())
+	ids, failed := shown(e.Visible(ctx, alice()))
 	if len(failed) > 0 {
 		return fmt.Sprint(failed)
 	}
@@ -129,7 +129,7 @@ func TestAnEmptyOwnRuleHidesEverything(t *testing.T) {
 			some id, _ in data.site.profiles
 			input.user.name == "root"
 		}`))
-	if ids, failed := e.Visible(t.Context(), alice()); len(ids)+len(failed) > 0 {
+	if ids, failed := shown(e.Visible(t.Context(), alice())); len(ids)+len(failed) > 0 {
 		t.Errorf("Visible = %v, %v; want nothing", ids, failed)
 	}
 }
@@ -137,7 +137,7 @@ func TestAnEmptyOwnRuleHidesEverything(t *testing.T) {
 func TestTheSitesCopyOfTheLibraryServesWhenItIsTheBuiltInOne(t *testing.T) {
 	cat := site(t, map[string]schema.Access{"open": {Everyone: true}})
 	e := engine(t, cat, Library())
-	if ids, _ := e.Visible(t.Context(), alice()); !slices.Equal(ids, []string{"open"}) {
+	if ids, _ := shown(e.Visible(t.Context(), alice())); !slices.Equal(ids, []string{"open"}) {
 		t.Errorf("Visible = %v, want open", ids)
 	}
 }

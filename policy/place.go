@@ -59,16 +59,12 @@ func (e *Engine) askPlace(ctx context.Context, r Request, profileID string, fact
 	if len(candidates) == 0 {
 		return p, nil
 	}
-	servers, keys := ast.NewObject(), factKeys()
-	for _, id := range candidates {
-		servers.Insert(ast.StringTerm(id), ast.NewTerm(factsData(keys, facts[id])))
-	}
 	input.Insert(ast.StringTerm("profile_id"), ast.StringTerm(profileID))
-	input.Insert(ast.StringTerm("servers"), ast.NewTerm(servers))
+	input.Insert(ast.StringTerm("servers"), serversData(candidates, facts))
 
 	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
-	v, err := e.eval(ctx, e.place, input)
+	v, err := e.place.askAbout(ctx, candidates, input)
 	if err != nil {
 		return Placement{}, err
 	}
@@ -167,6 +163,21 @@ func winners(candidates []string, p Placement, facts map[string]Facts) []string 
 // factNames lists the facts as policies see them at input.servers[id].
 func factNames() []string {
 	return []string{"sessions", "inflight", "load1", "cpus", "mem_available", "mem_total", "age_s", "failures"}
+}
+
+// serversData gives the facts of servers as policies see them. Servers of the
+// same facts, such as idle ones, share them.
+func serversData(ids []string, facts map[string]Facts) *ast.Term {
+	keys, known := factKeys(), make(map[Facts]*ast.Term)
+	items := make([][2]*ast.Term, len(ids))
+	for i, id := range ids {
+		f := facts[id]
+		if known[f] == nil {
+			known[f] = ast.NewTerm(factsData(keys, f))
+		}
+		items[i] = ast.Item(ast.StringTerm(id), known[f])
+	}
+	return ast.NewTerm(ast.NewObject(items...))
 }
 
 // factKeys are the keys of the facts, made once for all servers.

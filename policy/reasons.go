@@ -11,23 +11,19 @@ import (
 	"github.com/x2broker/x2broker/schema"
 )
 
-// reasonsQuery asks a rule for what it says of a profile.
-const reasonsQuery = `id := input.id; reasons := [r | some r in %s[id]] with input as input.request; reasons`
+// reasonsQuery asks what the rule says of a profile.
+const reasonsQuery = idsPrefix + `result = [r | some id in ids; some r in <x2go.access.reasons>[id]]`
 
 // reasons gives what the policies say of a profile themselves, sorted by code.
 // Most sites leave that to the library.
-func (e *Engine) reasons(ctx context.Context, asked ast.Value) ([]Reason, error) {
-	rule := "data.x2go.access.reasons"
-	if len(e.compiler.GetRulesWithPrefix(ast.MustParseRef(rule))) == 0 {
-		rule = "data.x2go.lib.access.reasons"
-	}
-	q, err := prepare(ctx, e.compiler, e.store, fmt.Sprintf(reasonsQuery, rule))
+func (e *Engine) reasons(ctx context.Context, id string, input ast.Value) ([]Reason, error) {
+	q, err := e.newQuery(reasonsQuery)
 	if err != nil {
 		return nil, fmt.Errorf("x2go.access.reasons: %w", plain(err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.deadline)
 	defer cancel()
-	v, err := e.eval(ctx, q, asked)
+	v, err := q.askAbout(ctx, []string{id}, input)
 	if err != nil {
 		return nil, fmt.Errorf("x2go.access.reasons: %w", err)
 	}

@@ -24,19 +24,36 @@ type Request struct {
 	Task     string // login, list or select
 }
 
+// address gives the client's address as policies see it: a mapped IPv4 address is
+// that IPv4 address to the networks, and an address with a zone is an error to
+// net.cidr_contains. An invalid address is an error.
+func (r Request) address() (netip.Addr, error) {
+	if !r.Address.IsValid() {
+		return netip.Addr{}, errors.New("the client's address is not known, so nothing can be decided from it")
+	}
+	return r.Address.Unmap().WithZone(""), nil
+}
+
+// clock gives a time as policies see it: in the site's zone, floored to the
+// minute.
+func (e *Engine) clock(t time.Time) time.Time {
+	t = t.In(e.catalog.Site.Location)
+	return t.Add(-time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
+}
+
 // input gives the request as policies see it, for the questions about any
 // profile. An invalid address is an error.
 func (e *Engine) input(r Request) (ast.Object, error) {
-	if !r.Address.IsValid() {
-		return nil, errors.New("the client's address is not known, so nothing can be decided from it")
+	address, err := r.address()
+	if err != nil {
+		return nil, err
 	}
-	// A mapped IPv4 address is that IPv4 address to the networks, and an address
-	// with a zone is an error to net.cidr_contains.
-	address := r.Address.Unmap().WithZone("")
+	return e.inputFrom(r, address), nil
+}
 
-	t := r.Time.In(e.catalog.Site.Location)
-	t = t.Add(-time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
-
+// inputFrom is input with the address that policies see.
+func (e *Engine) inputFrom(r Request, address netip.Addr) ast.Object {
+	t := e.clock(r.Time)
 	return object(
 		"user", object("name", r.User, "groups", sorted(r.Groups)),
 		"account", r.Account,
@@ -53,13 +70,22 @@ func (e *Engine) input(r Request) (ast.Object, error) {
 			"minute", t.Minute(),
 		),
 		"task", r.Task,
-	), nil
+	)
 }
 
 // A place is one of the site's networks.
 type place struct {
 	name     string
 	prefixes []netip.Prefix
+}
+
+func (p place) contains(address netip.Addr) bool {
+	for _, x := range p.prefixes {
+		if x.Contains(address) {
+			return true
+		}
+	}
+	return false
 }
 
 // newPlaces lists the networks by name.
@@ -76,7 +102,7 @@ func newPlaces(networks map[string]schema.Network) []place {
 func networksOf(places []place, address netip.Addr) []string {
 	var names []string
 	for _, p := range places {
-		if slices.ContainsFunc(p.prefixes, func(x netip.Prefix) bool { return x.Contains(address) }) {
+		if p.contains(address) {
 			names = append(names, p.name)
 		}
 	}

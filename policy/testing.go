@@ -269,7 +269,12 @@ func (t testRun) eval(ctx context.Context, path ast.Ref, options ...rego.EvalOpt
 	}()
 	ctx, cancel := context.WithTimeout(ctx, testTime)
 	defer cancel()
-	q, err := prepare(ctx, t.compiler, t.store, path.String())
+	q, err := rego.New(
+		rego.Query(path.String()),
+		rego.Compiler(t.compiler),
+		rego.Store(t.store),
+		rego.StrictBuiltinErrors(true),
+	).PrepareForEval(ctx)
 	if err != nil {
 		return nil, plain(err)
 	}

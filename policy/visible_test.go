@@ -24,11 +24,11 @@ func three(t *testing.T) *schema.Catalog {
 func TestAProfileThatOnlyAPolicyKnowsIsNotVisible(t *testing.T) {
 	e := engine(t, three(t), modules("access.rego", `package x2go.access
 		visible contains id if some id in ["b", "ghost", 7]`))
-	ids, failed := e.Visible(t.Context(), alice())
+	ids, failed := shown(e.Visible(t.Context(), alice()))
 	if !slices.Equal(ids, []string{"b"}) || len(failed) > 0 {
 		t.Errorf("Visible = %v, %v", ids, failed)
 	}
-	if sees, err := e.Sees(t.Context(), alice(), "ghost"); sees || err != nil {
+	if sees, err := seen(e.Sees(t.Context(), alice(), "ghost")); sees || err != nil {
 		t.Errorf("Sees(ghost) = %v, %v", sees, err)
 	}
 }
@@ -60,7 +60,7 @@ conflict("b") := 2
 
 conflict(_) := 1
 `))
-			ids, failed := e.Visible(t.Context(), alice())
+			ids, failed := shown(e.Visible(t.Context(), alice()))
 			if diff := cmp.Diff([]string{"a", "c"}, ids); diff != "" {
 				t.Error(diff)
 			}
@@ -68,7 +68,7 @@ conflict(_) := 1
 				t.Errorf("failed = %v, want %q for b", failed, tt.message)
 			}
 			for _, id := range []string{"a", "b", "c"} {
-				sees, err := e.Sees(t.Context(), alice(), id)
+				sees, err := seen(e.Sees(t.Context(), alice(), id))
 				if sees != (id != "b") || (err != nil) != (id == "b") {
 					t.Errorf("Sees(%s) = %v, %v", id, sees, err)
 				}
@@ -88,29 +88,29 @@ func TestAnEndlessRuleStopsAtTheDeadlineAndHidesItsProfile(t *testing.T) {
 			not slow(id)
 		}
 		slow("a") if `+endless))
-	e.deadline = 200 * time.Millisecond
+	e.deadline = time.Second
 	began := time.Now()
-	ids, failed := e.Visible(t.Context(), alice())
-	if took := time.Since(began); took > 5*time.Second {
+	ids, failed := shown(e.Visible(t.Context(), alice()))
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if !slices.Equal(ids, []string{"b", "c"}) || len(failed) != 1 || !errors.Is(failed["a"], context.DeadlineExceeded) {
 		t.Errorf("Visible = %v, %v; want b and c, and a out of time", ids, failed)
 	}
-	if sees, err := e.Sees(t.Context(), alice(), "a"); sees || !errors.Is(err, context.DeadlineExceeded) {
+	if sees, err := seen(e.Sees(t.Context(), alice(), "a")); sees || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Sees(a) = %v, %v", sees, err)
 	}
 }
 
 func TestWhatIsNotDecidedInTimeIsHidden(t *testing.T) {
-	e := engine(t, three(t), modules("access.rego", `package x2go.access
+	e, _ := warned(t, three(t), modules("access.rego", `package x2go.access
 		visible contains id if {
 			some id, _ in data.site.profiles
 			not slow
 		}
 		slow if `+endless))
 	e.deadline = 50 * time.Millisecond
-	ids, failed := e.Visible(t.Context(), alice())
+	ids, failed := shown(e.Visible(t.Context(), alice()))
 	if len(ids) > 0 || len(failed) != 3 {
 		t.Errorf("Visible = %v, %v; want all three out of time", ids, failed)
 	}
@@ -120,7 +120,7 @@ func TestACallerThatLeavesGetsNothing(t *testing.T) {
 	e := engine(t, three(t), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	ids, failed := e.Visible(ctx, alice())
+	ids, failed := shown(e.Visible(ctx, alice()))
 	if len(ids) > 0 || len(failed) != 3 || !errors.Is(failed["a"], context.Canceled) {
 		t.Errorf("Visible = %v, %v", ids, failed)
 	}
@@ -129,11 +129,11 @@ func TestACallerThatLeavesGetsNothing(t *testing.T) {
 func TestNothingIsDecidedWithoutAnAddress(t *testing.T) {
 	e := engine(t, three(t), nil)
 	nowhere := alice(func(r *Request) { r.Address = netip.Addr{} })
-	ids, failed := e.Visible(t.Context(), nowhere)
+	ids, failed := shown(e.Visible(t.Context(), nowhere))
 	if len(ids) > 0 || len(failed) != 3 {
 		t.Errorf("Visible = %v, %v", ids, failed)
 	}
-	if sees, err := e.Sees(t.Context(), nowhere, "a"); sees || err == nil {
+	if sees, err := seen(e.Sees(t.Context(), nowhere, "a")); sees || err == nil {
 		t.Errorf("Sees = %v, %v", sees, err)
 	}
 	if login, err := e.Login(t.Context(), nowhere); err == nil || len(login.Accounts) > 0 {
@@ -150,7 +150,7 @@ func TestFalseIsNotVisible(t *testing.T) {
 			some id, profile in data.site.profiles
 			profile.access.everyone == false
 		}`))
-	if ids, failed := e.Visible(t.Context(), alice()); len(ids)+len(failed) > 0 {
+	if ids, failed := shown(e.Visible(t.Context(), alice())); len(ids)+len(failed) > 0 {
 		t.Errorf("Visible = %v, %v", ids, failed)
 	}
 }

@@ -166,10 +166,8 @@ func (s *site) checkProfile(p *Profile) {
 			}
 		case []string:
 			for i, e := range v {
-				if why := badText(e); why != "" {
+				if why := badEntry(e); why != "" {
 					s.errorAt(below("x2go", set.Key, itoa(i)), "%s", why)
-				} else if strings.Contains(e, ",") {
-					s.errorAt(below("x2go", set.Key, itoa(i)), "%q has a comma, which separates entries at the client", e)
 				}
 			}
 		}
@@ -366,6 +364,17 @@ func badText(text string) string {
 		return "is not valid UTF-8"
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return "has a control character such as a line break, which no client can read"
+	}
+	return ""
+}
+
+// badEntry is badText for an entry of a list.
+func badEntry(text string) string {
+	if why := badText(text); why != "" {
+		return why
+	}
+	if strings.Contains(text, ",") {
+		return fmt.Sprintf("%q has a comma, which separates entries at the client", text)
 	}
 	return ""
 }

@@ -182,7 +182,10 @@ func (x *Explained) login(ctx context.Context, snap *snapshot.Snapshot, r policy
 // profiles explains those that are granted, and hidden ones if they are few or
 // asked for.
 func (x *Explained) profiles(ctx context.Context, snap *snapshot.Snapshot, r policy.Request, q Question) error {
-	granted, _ := snap.Policy.Visible(ctx, r)
+	var granted []string
+	for _, p := range snap.Policy.Visible(ctx, r).Profiles {
+		granted = append(granted, p.ID)
+	}
 	hidden := slices.DeleteFunc(slices.Sorted(maps.Keys(snap.Catalog.Profiles)), func(id string) bool { return slices.Contains(granted, id) })
 	x.Granted, x.Hidden = len(granted), len(hidden)
 	ids := granted

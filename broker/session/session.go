@@ -104,15 +104,27 @@ type Grant struct {
 // Listing is a granted list.
 type Listing struct {
 	Grant
-	Profiles []Profile // by id
+	*Offer
 }
 
-// Profile is a session profile as offered to one user.
+// An Offer is what a list shows. All users who are shown the same share one,
+// which must not be changed; the name to log in with is that of the grant.
+type Offer struct {
+	Profiles []Profile // by id
+	listing  *policy.Listing
+}
+
+// Derive gives what make makes of the offer, such as its text for a client. It is
+// made once for a key and kept as long as the offer; as in a context, a key is of
+// a type that its package does not share. What make gives must depend on nothing
+// but the offer.
+func (o *Offer) Derive(key any, make func() any) any { return o.listing.Derive(key, make) }
+
+// Profile is a session profile as offered.
 type Profile struct {
 	*schema.Profile
 	Hosts []string // addresses of a few of its servers, for display only; not empty
 	Port  int      // SSH port of the first of them
-	User  string   // name to log in with there
 }
 
 // Setting is an X2Go Client key with its value: a string, int, bool or []string.
@@ -156,23 +168,32 @@ func (s *Service) List(ctx context.Context, req Request) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	ids, failed := d.snap.Policy.Visible(ctx, d.request)
-	for id, err := range failed {
+	listing := d.snap.Policy.Visible(ctx, d.request)
+	for id, err := range listing.Failed {
 		d.log.WarnContext(ctx, "profile hidden because the policy failed", "profile", id, "error", err)
 	}
-	catalog := d.snap.Catalog
-	out := make([]Profile, 0, len(ids))
-	for _, id := range ids {
-		out = append(out, offer(catalog, catalog.Profiles[id], d.login.Identity.Name))
-	}
-	d.log.InfoContext(ctx, "listed", "profiles", len(out))
-	return Listing{Grant: d.grant(), Profiles: out}, nil
+	offer := offerOf(d.snap.Catalog, listing)
+	d.log.InfoContext(ctx, "listed", "profiles", len(offer.Profiles))
+	return Listing{Grant: d.grant(), Offer: offer}, nil
 }
 
-// offer says what a client needs to know of a profile: servers in maintenance
-// are not worth showing.
-func offer(catalog *schema.Catalog, p *schema.Profile, user string) Profile {
-	out := Profile{Profile: p, User: user}
+// offerKey is that of the offer among what is derived from a listing.
+type offerKey struct{}
+
+// offerOf says what clients need to know of the profiles of a listing.
+func offerOf(catalog *schema.Catalog, listing *policy.Listing) *Offer {
+	return listing.Derive(offerKey{}, func() any {
+		o := &Offer{Profiles: make([]Profile, 0, len(listing.Profiles)), listing: listing}
+		for _, p := range listing.Profiles {
+			o.Profiles = append(o.Profiles, profile(catalog, p))
+		}
+		return o
+	}).(*Offer)
+}
+
+// profile adds the servers: those in maintenance are not worth showing.
+func profile(catalog *schema.Catalog, p *schema.Profile) Profile {
+	out := Profile{Profile: p}
 	for _, id := range p.Servers {
 		server := catalog.Servers[id]
 		if server.State == schema.Maintenance || len(out.Hosts) == maxHosts {
@@ -198,15 +219,14 @@ func (s *Service) Select(ctx context.Context, req Request, profileID string) (Se
 		return Selection{}, err
 	}
 	d.log = d.log.With("profile", profileID)
-	profile := d.snap.Catalog.Profiles[profileID]
-	if profile == nil {
+	if d.snap.Catalog.Profiles[profileID] == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "unknown profile")
 	}
-	sees, err := d.snap.Policy.Sees(ctx, d.request, profileID)
+	profile, err := d.snap.Policy.Sees(ctx, d.request, profileID)
 	if err != nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "hidden because the policy failed", "error", err)
 	}
-	if !sees {
+	if profile == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "hidden profile")
 	}
 	choice, err := s.farm.Place(ctx, d.snap.Catalog, d.snap.Policy, d.request, profile)

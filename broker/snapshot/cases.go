@@ -159,40 +159,48 @@ func onServer(id string, want schema.Selection) string {
 func (r *caseRun) visibility(ctx context.Context) {
 	if r.c.Exactly != nil {
 		want := slices.Compact(slices.Sorted(slices.Values(r.c.Exactly)))
-		ids, failed := r.Policy.Visible(ctx, r.request)
+		listing := r.Policy.Visible(ctx, r.request)
+		ids := idsOf(listing)
 		switch {
-		case len(failed) > 0:
-			r.fail(visible, "exactly "+names(want), policyError(failed))
+		case len(listing.Failed) > 0:
+			r.fail(visible, "exactly "+names(want), policyError(listing.Failed))
 		case !slices.Equal(ids, want):
 			r.fail(visible, "exactly "+names(want), names(ids))
 		}
 	}
 	for _, id := range r.c.Sees {
-		if sees, err := r.Policy.Sees(ctx, r.request, id); err != nil {
+		if p, err := r.Policy.Sees(ctx, r.request, id); err != nil {
 			r.fail(visible, id+" visible", err.Error())
-		} else if !sees {
+		} else if p == nil {
 			r.fail(visible, id+" visible", "hidden; visible: "+r.visibleNow(ctx))
 		}
 	}
 	for _, id := range r.c.Hides {
-		if sees, err := r.Policy.Sees(ctx, r.request, id); err != nil {
+		if p, err := r.Policy.Sees(ctx, r.request, id); err != nil {
 			r.fail(visible, id+" hidden", err.Error())
-		} else if sees {
+		} else if p != nil {
 			r.fail(visible, id+" hidden", "visible")
 		}
 	}
 }
 
 func (r *caseRun) visibleNow(ctx context.Context) string {
-	ids, _ := r.Policy.Visible(ctx, r.request)
-	return names(ids)
+	return names(idsOf(r.Policy.Visible(ctx, r.request)))
+}
+
+func idsOf(l *policy.Listing) []string {
+	ids := make([]string, len(l.Profiles))
+	for i, p := range l.Profiles {
+		ids[i] = p.ID
+	}
+	return ids
 }
 
 // selection expects a placement. Wins is the strict minimum: chance must have
 // no part in it.
 func (r *caseRun) selection(ctx context.Context, id string, want schema.Selection) {
 	expected := onServer(id, want)
-	if sees, err := r.Policy.Sees(ctx, r.request, id); err != nil || !sees {
+	if p, err := r.Policy.Sees(ctx, r.request, id); err != nil || p == nil {
 		r.fail(visible, expected, "the profile is hidden")
 		return
 	}

@@ -35,7 +35,7 @@ var executable = sync.OnceValues(func() ([]byte, error) {
 
 // loadCompiled gives the compiler what it knew in an earlier process.
 func (k *Keeper) loadCompiled() {
-	cache, is := k.compiler.(Cache)
+	cache, is := k.builder.catalogs.(Cache)
 	if k.stateDir == "" || !is {
 		return
 	}
@@ -70,7 +70,7 @@ func readCompiled(file string) ([]byte, error) {
 // saveCompiled keeps what the compiler knows; without it a restart only takes
 // longer.
 func (k *Keeper) saveCompiled() {
-	cache, is := k.compiler.(Cache)
+	cache, is := k.builder.catalogs.(Cache)
 	if k.stateDir == "" || !is {
 		return
 	}

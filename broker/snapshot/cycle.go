@@ -93,7 +93,7 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	snap, diags := Build(ctx, k.compiler, rev, tree)
+	snap, diags := k.builder.Build(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

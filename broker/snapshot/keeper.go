@@ -31,7 +31,7 @@ type Options struct {
 // newer revision that compiles. All methods may be called at the same time.
 type Keeper struct {
 	source   source.Source
-	compiler Compiler
+	builder  *Builder
 	stateDir string
 	poll     time.Duration
 	log      *slog.Logger
@@ -57,7 +57,7 @@ type Keeper struct {
 func New(opts Options) *Keeper {
 	k := &Keeper{
 		source:   opts.Source,
-		compiler: opts.Compiler,
+		builder:  NewBuilder(opts.Compiler),
 		stateDir: opts.StateDir,
 		poll:     opts.Poll,
 		log:      opts.Log,

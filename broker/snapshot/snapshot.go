@@ -54,6 +54,22 @@ var _ Cache = (*schema.Compiler)(nil)
 // profiles takes a few seconds.
 const BuildLimit = 2 * time.Minute
 
+// Build compiles one revision without remembering anything of its policies; see
+// [Builder.Build].
+func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
+	return NewBuilder(compiler).Build(ctx, rev, tree)
+}
+
+// A Builder builds one revision of a site after the other, and remembers of the
+// last one what its compilers do.
+type Builder struct {
+	catalogs Compiler
+	policies policy.Compiler
+}
+
+// NewBuilder returns a Builder that compiles CUE files with compiler.
+func NewBuilder(compiler Compiler) *Builder { return &Builder{catalogs: compiler} }
+
 // Build compiles one revision: first the CUE files, then the policies against
 // the catalog. The snapshot is nil if any diagnostic is an error; the Rego files
 // are checked also when the CUE files have errors. Diagnostics are sorted and
@@ -62,13 +78,13 @@ const BuildLimit = 2 * time.Minute
 // A context that ends stops the work with diagnostics that say so: callers look
 // at the context before they blame the revision. What takes longer than
 // [BuildLimit] is to be blamed.
-func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
+func (b *Builder) Build(ctx context.Context, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
 	ctx, cancel := context.WithTimeoutCause(ctx, BuildLimit, fmt.Errorf("compiling took longer than %v", BuildLimit))
 	defer cancel()
 	modules, diags := regoFiles(tree)
 	var catalog *schema.Catalog
 	diags = append(diags, contain("schema", func() (d schema.Diagnostics) {
-		catalog, d = compiler.Compile(ctx, tree)
+		catalog, d = b.catalogs.Compile(ctx, tree)
 		return d
 	})...)
 	against := catalog
@@ -77,7 +93,11 @@ func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *so
 	}
 	var engine *policy.Engine
 	diags = append(diags, contain("policy", func() (d schema.Diagnostics) {
-		engine, d = policy.Compile(ctx, against, modules)
+		if catalog == nil { // of which nothing is worth remembering
+			engine, d = policy.Compile(ctx, against, modules)
+			return d
+		}
+		engine, d = b.policies.Compile(ctx, against, modules)
 		return d
 	})...)
 	if !diags.HasErrors() && (catalog == nil || engine == nil) {

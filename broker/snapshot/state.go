@@ -55,7 +55,7 @@ func (k *Keeper) restore(ctx context.Context) {
 		log.Warn("kept site is of another source, ignoring it", "kept", name)
 		return
 	}
-	snap, diags := Build(ctx, k.compiler, rev, tree)
+	snap, diags := k.builder.Build(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
 	case snap == nil:

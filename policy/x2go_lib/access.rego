@@ -13,8 +13,8 @@ import data.x2go.lib.user
 # description: Granted and not denied.
 visible contains id if {
 	some id, profile in data.site.profiles
-	granted(profile)
 	not denied(profile)
+	granted(profile)
 }
 
 # METADATA

@@ -101,20 +101,20 @@ func startBare(b *testing.B, body []byte) string {
 
 // site has n profiles, of which 20 are for alice, and ten servers.
 func site(n int) brokertest.Files {
-	var servers, profiles strings.Builder
+	var servers strings.Builder
 	servers.WriteString("package site\n\nsite: name: \"Bench\"\n")
 	for i := range 10 {
 		fmt.Fprintf(&servers, "servers: ts%02d: labels: pool: \"all\"\n", i)
 	}
-	profiles.WriteString("package site\n\n")
+	files := brokertest.Files{"site.cue": servers.String()}
 	for i := range n {
 		group := "others"
 		if i%(n/20) == 0 {
 			group = "staff"
 		}
-		fmt.Fprintf(&profiles, "profiles: \"p%05d\": {name: \"Desktop %d\", x2go: command: \"XFCE\", hosts: labels: pool: \"all\", access: groups: [%q]}\n", i, i, group)
+		files[fmt.Sprintf("profiles/p%05d.cue", i)] = fmt.Sprintf("package site\n\nprofiles: \"p%05d\": {name: \"Desktop %d\", x2go: command: \"XFCE\", hosts: labels: pool: \"all\", access: groups: [%q]}\n", i, i, group)
 	}
-	return brokertest.Files{"site.cue": servers.String(), "profiles/all.cue": profiles.String()}
+	return files
 }
 
 // A connection is one kept-alive HTTP connection with next to no client cost.
@@ -182,7 +182,7 @@ func ticket(b *testing.B, reply []byte) string {
 }
 
 func BenchmarkHTTP(b *testing.B) {
-	for _, n := range []int{20, 1000} {
+	for _, n := range []int{20, 1000, 10000} {
 		repo := brokertest.NewRepo(b, site(n))
 		broker := brokertest.Start(b, fmt.Sprintf("site: url: %q\nstateDir: %q\n", repo.URL(), b.TempDir())+
 			brokertest.Users(b, map[string][]string{"alice": {"staff"}}))

@@ -16,6 +16,7 @@ import (
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/worker"
+	"github.com/x2broker/x2broker/policy"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -187,6 +188,45 @@ func changeLeaves(b *testing.B, c snapshot.Compiler, site map[string][]byte, n i
 		spent += time.Since(start)
 	}
 	b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "ms")
+}
+
+// BenchmarkPolicy measures what the policies add to a compilation: from nothing,
+// and with one profile changed.
+func BenchmarkPolicy(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		site := fullSite(n)
+		schemas := schema.NewCompiler()
+		catalog := func() *schema.Catalog {
+			catalog, diags := schemas.Compile(b.Context(), mustTree(b, site))
+			if diags.HasErrors() {
+				b.Fatal(diags[0])
+			}
+			return catalog
+		}
+		first := catalog()
+		b.Run(fmt.Sprintf("cold/profiles=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, diags := policy.Compile(b.Context(), first, nil); diags.HasErrors() {
+					b.Fatal(diags[0])
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("one-leaf/profiles=%d", n), func(b *testing.B) {
+			policies := new(policy.Compiler)
+			policies.Compile(b.Context(), first, nil)
+			var spent time.Duration
+			for round := 0; b.Loop(); round++ {
+				site[profileFile(n/2)] = profile(n/2, "Round "+strconv.Itoa(round))
+				next := catalog()
+				start := time.Now()
+				if _, diags := policies.Compile(b.Context(), next, nil); diags.HasErrors() {
+					b.Fatal(diags[0])
+				}
+				spent += time.Since(start)
+			}
+			b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "ms")
+		})
+	}
 }
 
 // peakMemory compiles the site in a process of its own, in MB.

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -34,11 +35,15 @@ type Frontend struct {
 	service      *session.Service
 	deniedStatus int
 	log          *slog.Logger
+	buffers      sync.Pool // of *bytes.Buffer, for replies
 }
 
 // New returns a Frontend. deniedStatus is the HTTP status of refused logins.
 func New(service *session.Service, deniedStatus int, log *slog.Logger) *Frontend {
-	return &Frontend{service: service, deniedStatus: deniedStatus, log: log}
+	return &Frontend{
+		service: service, deniedStatus: deniedStatus, log: log,
+		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+	}
 }
 
 // backends are the path elements behind /plain/ that sites have in their
@@ -69,12 +74,22 @@ func (f *Frontend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Account:  form["login"],
 		Frontend: "plain",
 	}
-	var b bytes.Buffer
-	if err := f.answer(r, &b, form, req); err != nil {
+	b := f.buffers.Get().(*bytes.Buffer)
+	defer f.keep(b)
+	if err := f.answer(r, b, form, req); err != nil {
 		f.fail(w, r, err)
 		return
 	}
 	send(w, http.StatusOK, b.Bytes())
+}
+
+// keep lets a later reply use the buffer, unless it is unusually large.
+func (f *Frontend) keep(b *bytes.Buffer) {
+	const most = 1 << 20
+	if b.Cap() <= most {
+		b.Reset()
+		f.buffers.Put(b)
+	}
 }
 
 // answer does one task and writes the reply to b.
@@ -86,8 +101,10 @@ func (f *Frontend) answer(r *http.Request, b *bytes.Buffer, form frontend.Form, 
 		if err != nil {
 			return err
 		}
+		text := textOf(list.Offer)
+		b.Grow(256 + text.size(list.User))
 		writeGrant(b, list.Grant)
-		writeList(b, list.Profiles)
+		text.write(b, list.User)
 	case "selectsession":
 		selected, err := f.service.Select(ctx, req, form["sid"])
 		if err != nil {
@@ -135,43 +152,6 @@ func writeGrant(b *bytes.Buffer, g session.Grant) {
 		b.WriteByte('\n')
 	}
 	b.WriteString(granted)
-}
-
-// writeList writes nothing for no profiles, as the reference does: the client
-// then says that there are none.
-func writeList(b *bytes.Buffer, profiles []session.Profile) {
-	if len(profiles) == 0 {
-		return
-	}
-	b.Grow(len(profiles) * 700)
-	b.WriteString("START_USER_SESSIONS\n\n")
-	for _, p := range profiles {
-		b.WriteByte('[')
-		b.WriteString(p.ID)
-		b.WriteString("]\n")
-		writeLine(b, "name", p.Name)
-		writeLine(b, "host", strings.Join(p.Hosts, ","))
-		for _, s := range p.Settings {
-			writeSetting(b, s)
-			switch s.Key { // where the reference sends what the broker sets
-			case "dpi":
-				writeSetting(b, session.Setting{Key: "sshport", Value: p.Port})
-			case "pack":
-				writeLine(b, "user", p.User)
-			}
-		}
-		if p.Icon != "" {
-			writeLine(b, "icon", p.Icon)
-		}
-		if p.UseBrokerPass {
-			b.WriteString("usebrokerpass=1\n")
-		}
-		if p.Autologin {
-			b.WriteString("autologin=1\n")
-		}
-		b.WriteByte('\n')
-	}
-	b.WriteString("END_USER_SESSIONS\n")
 }
 
 func writeLine(b *bytes.Buffer, key, value string) {

@@ -47,6 +47,11 @@ deny contains reason if {
 deny contains "the library is closed" if input.user.name == "flip"
 `
 
+const overlay = `package x2go.access
+
+overlay.full.width contains 1024 if input.user.name == "willi"
+`
+
 // A door is the frontend over the real service, and what it logged.
 type door struct {
 	t       *testing.T
@@ -59,6 +64,8 @@ func newDoor(t *testing.T, deniedStatus int) *door {
 	tree, err := source.FromFS(fstest.MapFS{
 		"site.cue":          {Data: []byte(site)},
 		"policy/login.rego": {Data: []byte(policy)},
+
+		"policy/access.rego": {Data: []byte(overlay)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +175,19 @@ END_USER_SESSIONS
 `
 	if diff := cmp.Diff(want, newDoor(t, 200).post(maja+"task=listsessions")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAnOverlayReachesTheClient(t *testing.T) {
+	got := newDoor(t, 200).post(willi + "task=listsessions")
+	blocks := strings.Split(got, "\n\n")
+	if len(blocks) != 4 {
+		t.Fatalf("want two profiles, got\n%s", got)
+	}
+	for i, width := range []string{"width=1024", "width=800"} {
+		if block := "\n" + blocks[i+1] + "\n"; !strings.Contains(block, "\n"+width+"\n") || !strings.Contains(block, "\nuser=willi\n") {
+			t.Errorf("want %s and user=willi, got\n%s", width, block)
+		}
 	}
 }
 
