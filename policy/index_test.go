@@ -275,7 +275,7 @@ func TestCompilingAgainIsCompilingAfresh(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cat, files := randomSite(rt, empty), randomPolicy(rt)
 		c := new(Compiler)
-		for range 4 {
+		for range 2 {
 			got, gotDiagnostics := c.Compile(t.Context(), cat, files)
 			want, wantDiagnostics := Compile(t.Context(), cat, files)
 			if diff := cmp.Diff(wantDiagnostics, gotDiagnostics); diff != "" {
