@@ -23,9 +23,10 @@ var mayImport = map[string][]string{
 	"schema": {},
 	"policy": {"schema"},
 
-	"broker/config":         {},
+	"broker/config":         {"broker/source/verify"},
 	"broker/source":         {},
 	"broker/source/gittest": {},
+	"broker/source/verify":  {},
 	"broker/snapshot":       {"schema", "policy", "broker/source"},
 	"broker/identity":       {},
 	"broker/farm":           {"schema", "policy"},
