@@ -1,10 +1,12 @@
 package verify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
+	"unicode/utf8"
 )
 
 // Report is what was found about the commits that are new.
@@ -66,30 +68,33 @@ func (r Report) Write(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "refused: %s\n", r.Rewrite)
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	width := 1
 	for _, c := range r.Commits {
-		verdict, signer := "ok", c.Signer
+		width = max(width, utf8.RuneCountInString(c.Signer))
+	}
+	var b strings.Builder
+	for _, c := range r.Commits {
+		verdict := "ok"
 		if !c.Accepted {
 			verdict = "REFUSED"
 		}
-		if signer == "" {
-			signer = "-"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", verdict, c.Hash[:shortDigits], signer, c.Subject)
+		fmt.Fprintf(&b, "%-7s  %s  %-*s  %s\n", verdict, c.Hash[:shortDigits], width, cmp.Or(c.Signer, "-"), c.Subject)
 		if c.Reason != "" {
-			fmt.Fprintf(t, "  %s\n", c.Reason)
+			fmt.Fprintf(&b, "         %s\n", c.Reason)
 		}
 		for _, warning := range c.Warnings {
-			fmt.Fprintf(t, "  warning: %s\n", warning)
+			fmt.Fprintf(&b, "         warning: %s\n", warning)
 		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
 	}
 	since := "from the first on"
 	if r.Base != "" {
 		since = "since " + r.Base[:shortDigits]
 	}
-	_, err := fmt.Fprintf(w, "%d commits %s: %d accepted, %d refused\n", len(r.Commits), since, len(r.Commits)-r.Refused(), r.Refused())
+	noun := "commits"
+	if len(r.Commits) == 1 {
+		noun = "commit"
+	}
+	fmt.Fprintf(&b, "%d %s %s: %d accepted, %d refused\n", len(r.Commits), noun, since, len(r.Commits)-r.Refused(), r.Refused())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
