@@ -28,11 +28,12 @@ type differ struct {
 	objects Objects
 	left    int // entries that may still be looked at
 	cache   map[plumbing.Hash]folder
+	cached  int // entries in cache
 }
 
-// cached is how many directories a differ keeps: a commit has most of them in
-// common with its parents.
-const cached = 1024
+// maxCached is how many entries a differ keeps: a commit has most directories
+// in common with its parents.
+const maxCached = 300_000
 
 func newDiffer(ctx context.Context, objects Objects) *differ {
 	return &differ{ctx: ctx, objects: objects, left: maxEntries, cache: map[plumbing.Hash]folder{}}
@@ -48,17 +49,17 @@ func (e *badTreeError) Error() string { return e.text }
 // gone and one that is new; a file that became a symbolic link, or executable,
 // is changed.
 func (d *differ) own(tree plumbing.Hash, parents, bases []plumbing.Hash, visit func(path string) bool) error {
+	if len(parents) == 0 {
+		parents = []plumbing.Hash{plumbing.ZeroHash} // before the first commit there is nothing
+	}
 	_, err := d.walk("", tree, parents, bases, visit)
 	return err
 }
 
 // expect gives what a merge of whole files gives for one path, false for a
-// conflict. With one parent that is the parent's version, without one nothing.
+// conflict. With one parent that is the parent's version.
 func expect[T comparable](parents, bases []T) (want T, ok bool) {
-	switch len(parents) {
-	case 0:
-		return want, true
-	case 1:
+	if len(parents) == 1 {
 		return parents[0], true
 	}
 	ours, theirs := parents[0], parents[1]
@@ -84,19 +85,15 @@ func (d *differ) walk(dir string, tree plumbing.Hash, parents, bases []plumbing.
 		return false, &badTreeError{fmt.Sprintf("has directories more than %d deep: make them fewer", maxDepth)}
 	}
 	folders := make([]folder, 0, 1+len(parents)+len(bases))
-	names := map[string]bool{}
 	for _, hash := range slices.Concat([]plumbing.Hash{tree}, parents, bases) {
 		f, err := d.read(dir, hash)
 		if err != nil {
 			return false, err
 		}
 		folders = append(folders, f)
-		for name := range f {
-			names[name] = true
-		}
 	}
 	split := 1 + len(parents)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range differing(folders) {
 		leaves := make([]leaf, len(folders))
 		trees := make([]plumbing.Hash, len(folders))
 		for i, f := range folders {
@@ -118,6 +115,19 @@ func (d *differ) walk(dir string, tree plumbing.Hash, parents, bases []plumbing.
 	return true, nil
 }
 
+// differing gives the names, sorted, that are not the same in all folders.
+func differing(folders []folder) []string {
+	names := map[string]bool{}
+	for _, f := range folders {
+		for name, e := range f {
+			if slices.ContainsFunc(folders, func(other folder) bool { return other[name] != e }) {
+				names[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 // read gives a directory.
 func (d *differ) read(dir string, hash plumbing.Hash) (folder, error) {
 	if hash.IsZero() {
@@ -135,8 +145,9 @@ func (d *differ) read(dir string, hash plumbing.Hash) (folder, error) {
 		if f, err = parseTree(dir, data); err != nil {
 			return nil, err
 		}
-		if len(d.cache) >= cached {
+		if d.cached += len(f); d.cached > maxCached {
 			clear(d.cache)
+			d.cached = len(f)
 		}
 		d.cache[hash] = f
 	}

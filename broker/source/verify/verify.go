@@ -48,12 +48,12 @@ import (
 
 // Limits on what one call looks at. Beyond them nothing is accepted.
 const (
-	MaxCommits  = 10_000    // not yet accepted
-	MaxHistory  = 200_000   // commits in all
-	maxCommit   = 1 << 20   // bytes of a commit that is not yet accepted
-	maxEntries  = 5_000_000 // of trees compared
-	maxDepth    = 100       // of directories
-	maxBases    = 8         // merge bases of two commits
+	MaxCommits  = 10_000      // not yet accepted
+	MaxHistory  = 200_000     // commits in all
+	maxCommit   = 1 << 20     // bytes of a commit that is not yet accepted
+	maxEntries  = 100_000_000 // of trees compared
+	maxDepth    = 100         // of directories
+	maxBases    = 8           // merge bases of two commits
 	maxParents  = 2
 	clockDrift  = 5 * time.Minute // by which a signer's clock may be ahead
 	minRSABits  = 3072

@@ -37,6 +37,21 @@ func TestACommitOfWhoMayIsAccepted(t *testing.T) {
 	}
 }
 
+// GitHub ends its signatures with an empty line.
+func TestEmptyLinesAfterASignatureDoNoHarm(t *testing.T) {
+	w := newWorld(t)
+	main, branch := sides(w)
+	for name, by := range map[string]signer{"SSH": w.byBob, "OpenPGP": w.byForge} {
+		c := commit{files: with(merged), parents: []plumbing.Hash{main, branch}}
+		headers, message := w.text(c)
+		signature := signatureHeader("gpgsig", strings.TrimRight(by([]byte(headers+message)), "\n")+"\n\n\n")
+		if !strings.HasSuffix(signature, "-----\n \n \n") {
+			t.Fatalf("%s: %q", name, signature)
+		}
+		w.accepts(w.raw(plumbing.CommitObject, []byte(headers+signature+message)))
+	}
+}
+
 func TestOfCommitsSignedWronglyNoneIsAccepted(t *testing.T) {
 	file := func(w *world) signer { return byNamespace(w.t, w.bob, "file") }
 	tests := map[string]struct {
