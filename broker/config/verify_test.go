@@ -156,3 +156,29 @@ func TestTheVerifyBlockMustBeThere(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheBlockOfThePageIsRead(t *testing.T) {
+	page, err := os.ReadFile("../../docs/verify.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```cue\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("docs/verify.md has no block of CUE")
+	}
+	file := write(t, map[string]string{"broker.cue": block})
+	dir := filepath.Join(filepath.Dir(file), "keys")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"alice.pub": aliceKey, "github.asc": carolKey} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := config.LoadVerify(file)
+	if err != nil || v.Mode != config.VerifyWarn || len(v.Rules.Signers) != 2 || v.Rules.Since.IsZero() {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}

@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"tests/brokertest": {"*"},
 	"tests/campus":     {"*"},
 	"tests/e2e":        {"*"},
+	"tests/e2e/verify": {"*"},
 	"tests/layout":     {"*"},
 	"tests/site":       {"*"},
 	"tests/x2goclient": {},
