@@ -299,13 +299,14 @@ func withAlgorithm(t testing.TB, payload []byte, key ssh.Signer, algorithm strin
 }
 
 // signOpenPGP signs as the library would not by itself.
-func signOpenPGP(t testing.TB, e *openpgp.Entity, hash crypto.Hash, kind packet.SignatureType, payload []byte) string {
+func signOpenPGP(t testing.TB, e *openpgp.Entity, change func(*packet.Signature), copies int, payload []byte) string {
 	t.Helper()
 	sig := &packet.Signature{
-		Version: 4, SigType: kind, PubKeyAlgo: e.PrimaryKey.PubKeyAlgo, Hash: hash,
+		Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: e.PrimaryKey.PubKeyAlgo, Hash: crypto.SHA256,
 		CreationTime: now.Add(-time.Hour), IssuerKeyId: &e.PrimaryKey.KeyId,
 	}
-	h := hash.New()
+	change(sig)
+	h := sig.Hash.New()
 	h.Write(payload)
 	if err := sig.Sign(h, e.PrivateKey, &packet.Config{NonDeterministicSignaturesViaNotation: packet.BoolPointer(false)}); err != nil {
 		t.Fatal(err)
@@ -315,11 +316,25 @@ func signOpenPGP(t testing.TB, e *openpgp.Entity, hash crypto.Hash, kind packet.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sig.Serialize(w); err != nil {
-		t.Fatal(err)
+	for range copies {
+		if err := sig.Serialize(w); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return b.String() + "\n"
+}
+
+// withRest signs with bytes behind the signature, which the library overlooks.
+func withRest(t testing.TB, key ssh.Signer) signer {
+	return func(payload []byte) string {
+		sig, err := sshsig.Sign(bytes.NewReader(payload), key, sshsig.HashSHA512, "git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig.Signature.Rest = []byte("more")
+		return string(sshsig.Armor(sig))
+	}
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 	"pgregory.net/rapid"
@@ -169,4 +171,40 @@ func TestMergeBasesAreTheBestCommonAncestors(t *testing.T) {
 			t.Fatalf("bases of %d and %d in %v (-want +got):\n%s", a, b, h.nodes, diff)
 		}
 	})
+}
+
+// endless has a commit for each hash, whose parent is the next one.
+type endless struct{}
+
+func (endless) Object(_ plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
+	next := binary.BigEndian.Uint64(hash[12:]) + 1
+	binary.BigEndian.PutUint64(hash[12:], next)
+	return []byte("tree 0123456789012345678901234567890123456789\nparent " + hash.String() + "\n"), nil
+}
+
+func TestAHistoryWithoutAnEndIsGivenUp(t *testing.T) {
+	_, err := newHistory(t.Context(), endless{}).load(plumbing.NewHash(strings.Repeat("0", 39) + "1"))
+	if err == nil || !strings.Contains(err.Error(), "more than 200000 commits") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestComparingHasAnEnd(t *testing.T) {
+	s := memory.NewStorage()
+	o := &plumbing.MemoryObject{}
+	o.SetType(plumbing.TreeObject)
+	_, _ = o.Write([]byte("100644 a\x00" + strings.Repeat("1", 20) + "100644 b\x00" + strings.Repeat("1", 20)))
+	tree, err := s.SetEncodedObject(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDiffer(t.Context(), Storage(s))
+	d.left = 3
+	each := func(string) bool { return true }
+	if err := d.own(tree, nil, nil, each); err != nil {
+		t.Errorf("2 entries of 3: %v", err)
+	}
+	if err := d.own(tree, nil, nil, each); err == nil || !strings.Contains(err.Error(), "change too much to compare") {
+		t.Errorf("4 entries of 3: got %v", err)
+	}
 }

@@ -1,6 +1,8 @@
 package verify_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -54,6 +56,30 @@ func TestMerges(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAForgeMayOnlyMergeAlsoWithoutPathRules(t *testing.T) {
+	w := newWorld(t)
+	w.rules.Paths = nil
+	main, branch := sides(w)
+	merge := commit{files: with(merged), parents: []plumbing.Hash{main, branch}, sign: w.byForge}
+	w.accepts(w.commit(merge))
+	merge.files["policy/access.rego"] = "evil"
+	w.refuses(w.commit(merge), "but policy/access.rego is")
+}
+
+func TestAMergeOfBranchesWithTooManyBasesIsRefused(t *testing.T) {
+	w := newWorld(t)
+	var bases []plumbing.Hash
+	for i := range 9 {
+		bases = append(bases, w.commit(commit{files: firstFiles, subject: fmt.Sprint(i), parents: []plumbing.Hash{w.first}}))
+	}
+	left := w.commit(commit{files: firstFiles, parents: bases, subject: "left"})
+	right := w.commit(commit{files: firstFiles, parents: bases, subject: "right"})
+	report := w.verify(w.commit(commit{files: firstFiles, parents: []plumbing.Hash{left, right}, sign: w.byAlice}))
+	if last := report.Commits[len(report.Commits)-1]; !strings.Contains(last.Reason, "two branches with 9 common points") {
+		t.Errorf("got %+v", last)
 	}
 }
 

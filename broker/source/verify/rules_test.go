@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/crypto/ssh"
@@ -155,5 +156,29 @@ func TestKeyFiles(t *testing.T) {
 		if _, err := verify.ParseKeys([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q\ngot  %v\nwant %s", text, err, want)
 		}
+	}
+}
+
+func TestAPrivateKeyInTheCoatOfAPublicOneIsRefused(t *testing.T) {
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, "PGP PUBLIC KEY BLOCK", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pgpKey(t, nil).SerializePrivate(w, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify.ParseKeys(b.Bytes()); err == nil || !strings.Contains(err.Error(), "is a private key") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeysOfDSAAreRefused(t *testing.T) {
+	const dsa = "ssh-dss AAAAB3NzaC1kc3MAAACBAMApTtIQGAn7mhKe1jZdBnPNPpKSYSdZ2Pw5H//UyimWP8QQkcEoGjr0uOT7fcr1hDLMs1fOC4GZ91d9fz9IXFZkav5Tj6H6WncvdnuZhTppIcGGrHpN6ETyb1uJvPPV7bM6uL72/5gFGs+v3rlzxn/gh2aAcC+M+kci0dGNU5uFAAAAFQD0aYZ8jiHF4nY2cf8ppwm/NBTv/wAAAIEApbC/S0QX6LtWU+UT/mnASQTiiBJ6ZX+CJaiS0vycpftQ6d+FflC0REDP24QQ7oz02kPmgXnkJqmDKj1emD1Z/5g7xdZGMx3vuVZ8WEDVIcZUkmgDomrSoQURrOwY6HUs66OFjL9AaemzDgQfxt2T3Q2aAeUx7L8KvLKz6O6UNjEAAACBALctO7T4DkLunzv/LSn7DXcSYEZ+dGFirsmUqzjGzLUT+5O0+pcT69pj+f2cGp5PfA2dknaznPhL7afRunyzrudJxH8hJ2aWO1sqmsmjIcM2j2hmNTu9aAUv1Gnj9zqdGFYFDY+MNYq8Wjuqki+n6QPE0y96DKKaMB92RXCY53bw"
+	if _, err := verify.ParseSSHKey(dsa); err == nil || !strings.Contains(err.Error(), "is of the type ssh-dss, which is not accepted") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -66,9 +66,13 @@ func TestOfCommitsSignedWronglyNoneIsAccepted(t *testing.T) {
 		"two OpenPGP signatures":    {func(w *world) signer { return twice(w.byForge) }, `has an OpenPGP signature that is damaged, or more than one`},
 		"text before the signature": {func(w *world) signer { return func(p []byte) string { return "Hi\n" + w.byBob(p) } }, `has a signature of an unknown kind`},
 		"text after the signature":  {func(w *world) signer { return func(p []byte) string { return w.byBob(p) + "Hi\n" } }, `damaged, or more than one`},
-		"S/MIME":                    {func(*world) signer { return text("-----BEGIN SIGNED MESSAGE-----\n") }, `signed with S/MIME`},
-		"not text":                  {func(*world) signer { return text("-----BEGIN SSH SIGNATURE-----\r\n") }, `characters that are not of its format`},
-		"empty":                     {func(*world) signer { return text("-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n") }, `has an SSH signature that`},
+		"a damaged one before": {func(w *world) signer {
+			return func(p []byte) string { return "-----BEGIN SSH SIGNATURE-----\n!\n" + w.byBob(p) }
+		}, `damaged, or more than one`},
+		"more than a signature": {func(w *world) signer { return withRest(w.t, w.bob) }, `does not fit it`},
+		"S/MIME":                {func(*world) signer { return text("-----BEGIN SIGNED MESSAGE-----\n") }, `signed with S/MIME`},
+		"not text":              {func(*world) signer { return text("-----BEGIN SSH SIGNATURE-----\r\n") }, `characters that are not of its format`},
+		"empty":                 {func(*world) signer { return text("-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n") }, `has an SSH signature that`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -288,18 +292,53 @@ func TestOpenPGPKeysThatAreNotGood(t *testing.T) {
 	}
 }
 
-func TestAnOpenPGPSignatureWithSHA1IsRefused(t *testing.T) {
+func TestOpenPGPSignaturesThatGitDoesNotMake(t *testing.T) {
 	w := newWorld(t)
 	w.rules.Forges[0].MayEdit, w.rules.Paths = true, nil
-	with := func(hash crypto.Hash) signer {
-		return func(payload []byte) string { return signOpenPGP(t, w.forge, hash, packet.SigTypeBinary, payload) }
+	tests := map[string]struct {
+		change func(*packet.Signature)
+		copies int
+		want   string
+	}{
+		"as it should be":       {func(*packet.Signature) {}, 1, ""},
+		"two packets":           {func(*packet.Signature) {}, 2, "damaged, or more than one"},
+		"none":                  {func(*packet.Signature) {}, 0, "cannot be read"},
+		"SHA-1":                 {func(s *packet.Signature) { s.Hash = crypto.SHA1 }, 1, "with SHA-1, which can be forged"},
+		"as text":               {func(s *packet.Signature) { s.SigType = packet.SigTypeText }, 1, "that git would not have made"},
+		"older than its key":    {func(s *packet.Signature) { s.CreationTime = now.AddDate(0, 0, -2) }, 1, "is older than its key"},
+		"an unknown condition":  {func(s *packet.Signature) { s.Notations = []*packet.Notation{{Name: "x@example.edu", IsCritical: true}} }, 1, "with a condition that is not known"},
+		"something said beside": {func(s *packet.Signature) { s.Notations = []*packet.Notation{{Name: "x@example.edu"}} }, 1, ""},
 	}
-	w.accepts(w.commit(after(w, with(crypto.SHA256), nil)))
-	w.refuses(w.commit(after(w, with(crypto.SHA1), nil)), "with SHA-1, which can be forged")
-	asText := func(payload []byte) string {
-		return signOpenPGP(t, w.forge, crypto.SHA256, packet.SigTypeText, payload)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			by := func(payload []byte) string { return signOpenPGP(t, w.forge, test.change, test.copies, payload) }
+			tip := w.commit(after(w, by, nil))
+			if test.want == "" {
+				w.accepts(tip)
+				return
+			}
+			w.refuses(tip, test.want)
+		})
 	}
-	w.refuses(w.commit(after(w, asText, nil)), "that git would not have made")
+}
+
+func TestASubkeyOfARevokedKeyIsRefused(t *testing.T) {
+	w := newWorld(t)
+	key := pgpKey(t, nil)
+	if err := key.AddSigningSubkey(&packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: func() time.Time { return now.AddDate(0, 0, -1) }}); err != nil {
+		t.Fatal(err)
+	}
+	tip := w.commit(after(w, byOpenPGP(t, key, nil), files{"profiles/lab.cue": "new"}))
+	w.rules.Signers[1].Keys = verify.Keys{OpenPGP: public(t, key)}
+	w.accepts(tip)
+	subkey := fmt.Sprintf("%X", key.Subkeys[len(key.Subkeys)-1].PublicKey.Fingerprint)
+	if got := w.verify(tip).Commits[0].Key; got != subkey {
+		t.Errorf("signed with %s, not with the subkey %s", got, subkey)
+	}
+	for _, revoked := range []string{subkey, fmt.Sprintf("%X", key.PrimaryKey.Fingerprint)} {
+		w.rules.Revoked = []string{revoked}
+		w.refuses(tip, "with the key "+revoked+", which is revoked")
+	}
 }
 
 func TestPathRules(t *testing.T) {
@@ -444,6 +483,28 @@ func TestAMissingObjectDecidesNothing(t *testing.T) {
 	if _, err := w.try(w.first, w.commit(c)); !errors.Is(err, plumbing.ErrObjectNotFound) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestAnObjectMustHaveItsHash(t *testing.T) {
+	w := newWorld(t)
+	tip := w.commit(after(w, w.byAlice, nil))
+	w.s.Objects[tip] = w.s.Objects[w.first] // a store that lies
+	if _, err := w.try(w.first, tip); err == nil || !strings.Contains(err.Error(), "does not have this hash") {
+		t.Errorf("got %v", err)
+	}
+	huge := &plumbing.MemoryObject{}
+	huge.SetType(plumbing.CommitObject)
+	huge.SetSize(1 << 30)
+	w.s.Objects[tip] = huge
+	if _, err := w.try(w.first, tip); err == nil || !strings.Contains(err.Error(), "has more than 16777216 bytes") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDirectoriesThatAreTooDeepAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.accepts(w.commit(after(w, w.byAlice, files{strings.Repeat("d/", 90) + "x": "y"})))
+	w.refuses(w.commit(after(w, w.byAlice, files{strings.Repeat("d/", 120) + "x": "y"})), "has directories more than 100 deep")
 }
 
 func TestATagIsNoCommit(t *testing.T) {
