@@ -171,6 +171,16 @@ func TestAForgeThatMayEditNeedsARule(t *testing.T) {
 	w.accepts(tip)
 }
 
+func TestARuleForOneForgeIsForNoOther(t *testing.T) {
+	w := newWorld(t)
+	other := pgpKey(t, nil)
+	w.rules.Forges[0].MayEdit = true
+	w.rules.Forges = append(w.rules.Forges, verify.Forge{Name: "other", MayEdit: true, Keys: verify.Keys{OpenPGP: public(t, other)}})
+	w.rules.Paths = []verify.PathRule{{Paths: []string{"**"}, Signers: []string{"forge:github"}}}
+	w.accepts(w.commit(after(w, w.byForge, files{"x.cue": "x"})))
+	w.refuses(w.commit(after(w, byOpenPGP(t, other, nil), files{"x.cue": "x"})), "the forge other, which may not change x.cue")
+}
+
 func TestAMergeOfASignedTagIsAccepted(t *testing.T) {
 	w := newWorld(t)
 	main, branch := sides(w)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -544,4 +545,24 @@ func TestACommitterOfAnotherNameIsWarnedOf(t *testing.T) {
 	if got := report.Commits[0].Warnings; len(got) != 1 || got[0] != "its committer calls himself alice@example.edu, but the key is of bob@example.edu" {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestAVerifierCanBeUsedByManyAtOnce(t *testing.T) {
+	w := newWorld(t)
+	main, branch := sides(w)
+	tip := w.commit(commit{files: with(merged), parents: []plumbing.Hash{main, branch}, sign: w.byForge})
+	v, err := verify.New(w.rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			report, err := v.Verify(t.Context(), verify.Storage(w.s), w.first, tip, now)
+			if err != nil || report.Err() != nil || len(report.Commits) != 3 {
+				t.Errorf("got %+v, %v", report, err)
+			}
+		})
+	}
+	group.Wait()
 }
