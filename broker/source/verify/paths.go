@@ -68,7 +68,7 @@ func compilePattern(pattern string) (*regexp.Regexp, error) {
 		last := i == len(names)-1
 		switch {
 		case name == "" || name == "." || name == "..":
-			return nil, errors.New("is no path: it has an empty name, or . or ..")
+			return nil, errors.New("is no path: a name between slashes is missing, or is one of . and .. which lead elsewhere")
 		case name == "**" && last:
 			re.WriteString(`.+`)
 		case name == "**":

@@ -34,7 +34,7 @@ func TestMistakesInTheRulesAreNamed(t *testing.T) {
 		"unknown group":     {func(w *world) { w.rules.Paths[0].Signers = []string{"group:polcy"} }, "rules.0.signers.0", "is no principal of a signer"},
 		"absolute path":     {func(w *world) { w.rules.Paths[0].Paths = []string{"/policy/**"} }, "rules.0.paths.0", "is no path: write it from the root"},
 		"directory":         {func(w *world) { w.rules.Paths[0].Paths = []string{"policy/"} }, "rules.0.paths.0", `all below a directory is "directory/**"`},
-		"dots":              {func(w *world) { w.rules.Paths[0].Paths = []string{"a/../b"} }, "rules.0.paths.0", "it has an empty name, or . or .."},
+		"dots":              {func(w *world) { w.rules.Paths[0].Paths = []string{"a/../b"} }, "rules.0.paths.0", "or is one of . and .. which lead elsewhere"},
 		"stars in a name":   {func(w *world) { w.rules.Paths[0].Paths = []string{"policy**"} }, "rules.0.paths.0", "has ** within a name"},
 		"another's pattern": {func(w *world) { w.rules.Paths[0].Paths = []string{"*.{cue,rego}"} }, "rules.0.paths.0", "only * ? and ** are known"},
 	}
