@@ -34,6 +34,7 @@ type Config struct {
 	Ticket         Ticket
 	DeniedStatus   int // HTTP status of a refused plain login, 200 or 401
 	StateDir       string
+	Verify         Verify
 
 	// Warnings are things that an operator should know, one sentence each.
 	Warnings []string

@@ -39,6 +39,9 @@ type raw struct {
 		Plain struct{ DeniedStatus int }
 	}
 	StateDir string
+	Verify   *rawVerify
+
+	verify Verify
 }
 
 type rawAuthenticator struct {
@@ -72,6 +75,12 @@ func decode(filename string, data []byte) (*raw, error) {
 	var r raw
 	if err := v.Decode(&r); err != nil {
 		return nil, explain(filename, err)
+	}
+	if r.Verify != nil {
+		var err error
+		if r.verify, err = r.Verify.load(filename, given); err != nil {
+			return nil, err
+		}
 	}
 	return &r, nil
 }
@@ -202,6 +211,7 @@ func (r *raw) fill(c *Config, p *problems) {
 	if r.StateDir != "" {
 		c.StateDir = r.StateDir
 	}
+	c.Verify = r.verify
 }
 
 func (r *raw) fillTLS(c *Config, p *problems) {

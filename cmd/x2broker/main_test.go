@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"x2broker": main})
+	testscript.Main(m, map[string]func(){"x2broker": main, "ssh-sign": sshSign})
 }
 
 // TestScripts runs the real main; each script is named after what it proves.
