@@ -112,11 +112,11 @@ func TestAnIdentityWithoutANameIsADenial(t *testing.T) {
 
 func TestChainTakesTheSameRoundsWhoeverKnowsTheName(t *testing.T) {
 	one, rounds1 := newStatic(t, StaticConfig{Name: "one", Users: map[string]StaticUser{
-		"weak":   {Hash: hash(t, "right", 4)},
-		"strong": {Hash: hash(t, "right", 6)},
+		"weak":   {Hash: hashOf(t, "right", 4)},
+		"strong": {Hash: hashOf(t, "right", 6)},
 	}})
 	two, rounds2 := newStatic(t, StaticConfig{Name: "two", Users: map[string]StaticUser{
-		"other": {Hash: hash(t, "right", 5)},
+		"other": {Hash: hashOf(t, "right", 5)},
 	}})
 	c := newChain(t, one, two)
 	for _, name := range []string{"weak", "strong", "other", "unknown"} {

@@ -26,8 +26,8 @@ type door struct {
 func newDoor(t *testing.T) *door {
 	t.Helper()
 	s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{
-		"alice": {Hash: hash(t, "alice-pw", 4), Groups: []string{"staff"}},
-		"bob":   {Hash: hash(t, "bob-pw", 4)},
+		"alice": {Hash: hashOf(t, "alice-pw", 4), Groups: []string{"staff"}},
+		"bob":   {Hash: hashOf(t, "bob-pw", 4)},
 	}})
 	return newDoorTo(t, s, rounds, s)
 }

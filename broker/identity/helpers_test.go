@@ -76,7 +76,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-func hash(t testing.TB, password string, cost int) string {
+func hashOf(t testing.TB, password string, cost int) string {
 	t.Helper()
 	h, err := HashPassword(password, cost)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 func TestStaticAuthenticates(t *testing.T) {
 	long := strings.Repeat("x", 72)
 	s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{
-		"alice": {Hash: hash(t, "right", 4), Groups: []string{"staff", "admins", "staff"}},
-		"bob":   {Hash: hash(t, "Grüße 😀", 5)},
-		"long":  {Hash: hash(t, long, 4)},
-		"short": {Hash: hash(t, "a", 4)},
+		"alice": {Hash: hashOf(t, "right", 4), Groups: []string{"staff", "admins", "staff"}},
+		"bob":   {Hash: hashOf(t, "Grüße 😀", 5)},
+		"long":  {Hash: hashOf(t, long, 4)},
+		"short": {Hash: hashOf(t, "a", 4)},
 	}})
 	for name, tc := range map[string]struct {
 		user, password string
@@ -60,7 +60,7 @@ func TestStaticAuthenticates(t *testing.T) {
 
 func TestStaticGivesGroupsByPasswordAndByName(t *testing.T) {
 	s, _ := newStatic(t, StaticConfig{Name: "table", Users: map[string]StaticUser{
-		"alice": {Hash: hash(t, "right", 4), Groups: []string{"staff", "admins", "staff"}},
+		"alice": {Hash: hashOf(t, "right", 4), Groups: []string{"staff", "admins", "staff"}},
 	}})
 	want := Identity{Name: "alice", Groups: []string{"admins", "staff"}, Authenticator: "table"}
 	for range 2 { // the second time after the first answer was spoilt
@@ -81,7 +81,7 @@ func TestStaticGivesGroupsByPasswordAndByName(t *testing.T) {
 
 func TestStaticUnderstandsHashesOfOtherTools(t *testing.T) {
 	// The password is "sweet"; the three versions differ in name only.
-	h := hash(t, "sweet", 4)
+	h := hashOf(t, "sweet", 4)
 	for _, version := range []string{"$2a", "$2b", "$2y"} {
 		s, _ := newStatic(t, StaticConfig{Users: map[string]StaticUser{"test": {Hash: version + h[3:]}}})
 		if _, err := s.Authenticate(t.Context(), Credentials{Name: "test", Password: "sweet"}); err != nil {
@@ -91,7 +91,7 @@ func TestStaticUnderstandsHashesOfOtherTools(t *testing.T) {
 }
 
 func TestNewStaticRefusesWhatItCannotCheck(t *testing.T) {
-	good := hash(t, "pw", 4)
+	good := hashOf(t, "pw", 4)
 	for name, tc := range map[string]struct {
 		user string
 		u    StaticUser
@@ -167,7 +167,7 @@ func TestAnEmptyTableLetsNobodyIn(t *testing.T) {
 }
 
 func TestWaitingForAHashEndsWithTheContext(t *testing.T) {
-	s, _ := newStatic(t, StaticConfig{Concurrency: 1, Users: map[string]StaticUser{"alice": {Hash: hash(t, "pw", 4)}}})
+	s, _ := newStatic(t, StaticConfig{Concurrency: 1, Users: map[string]StaticUser{"alice": {Hash: hashOf(t, "pw", 4)}}})
 	hashing, finish := make(chan struct{}), make(chan struct{})
 	compare := s.compare
 	s.compare = func(hash, password []byte) error {

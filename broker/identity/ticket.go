@@ -7,9 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -57,6 +59,7 @@ type (
 type ticketKey struct {
 	id     keyID
 	secret [sha256.Size]byte
+	macs   *sync.Pool // of HMACs with the secret: half of one is to begin it
 }
 
 func newTicketKey(random io.Reader) (ticketKey, error) {
@@ -67,14 +70,22 @@ func newTicketKey(random io.Reader) (ticketKey, error) {
 	if _, err := io.ReadFull(random, k.secret[:]); err != nil {
 		return ticketKey{}, fmt.Errorf("make a ticket key: %w", err)
 	}
+	k.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, k.secret[:]) }}
 	return k, nil
 }
 
-func (k ticketKey) mac(signed []byte) []byte {
-	h := hmac.New(sha256.New, k.secret[:])
-	_, _ = io.WriteString(h, macLabel)
-	_, _ = h.Write(signed)
-	return h.Sum(nil)
+func (k ticketKey) mac(signed []byte) [sha256.Size]byte { return k.sum([]byte(macLabel), signed) }
+
+// sum gives the HMAC of parts, one after the other.
+func (k ticketKey) sum(parts ...[]byte) (sum [sha256.Size]byte) {
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	h.Reset()
+	for _, p := range parts {
+		_, _ = h.Write(p)
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // ticket is what the text of one says, be it true or not.
@@ -130,13 +141,14 @@ func (t *ticket) encode() string {
 // sign puts in the MAC.
 func (t *ticket) sign(k ticketKey) {
 	t.key = k.id
-	copy(t.mac[:], k.mac(t.signed()))
+	t.mac = k.mac(t.signed())
 }
 
 // authentic reports whether the ticket was signed with the key. The key id is
 // in every ticket and no secret; the MAC is compared in constant time.
 func (t *ticket) authentic(k ticketKey) bool {
-	return t.key == k.id && hmac.Equal(t.mac[:], k.mac(t.signed()))
+	mac := k.mac(t.signed())
+	return t.key == k.id && hmac.Equal(t.mac[:], mac[:])
 }
 
 func (t *ticket) loginTime() time.Time { return time.Unix(t.login, 0) }

@@ -246,13 +246,8 @@ func (ts *Tickets) checkChain(id chainID, password string) error {
 
 // passwordMark is a digest of a password that is of use in this chain and this
 // process only.
-func (ts *Tickets) passwordMark(id chainID, password string) (mark [sha256.Size]byte) {
-	h := hmac.New(sha256.New, ts.key.secret[:])
-	h.Write([]byte("x2broker password of a chain\x00"))
-	h.Write(id[:])
-	h.Write([]byte(password))
-	h.Sum(mark[:0])
-	return mark
+func (ts *Tickets) passwordMark(id chainID, password string) [sha256.Size]byte {
+	return ts.key.sum([]byte("x2broker password of a chain\x00"), id[:], []byte(password))
 }
 
 // checkGeneration comes after all other checks: it may revoke the chain.

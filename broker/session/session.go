@@ -147,7 +147,7 @@ func (s *Service) Login(ctx context.Context, req Request) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	d.log.InfoContext(ctx, "logged in")
+	d.note(ctx, slog.LevelInfo, "logged in")
 	return d.grant(), nil
 }
 
@@ -170,10 +170,10 @@ func (s *Service) List(ctx context.Context, req Request) (Listing, error) {
 	}
 	listing := d.snap.Policy.Visible(ctx, d.request)
 	for id, err := range listing.Failed {
-		d.log.WarnContext(ctx, "profile hidden because the policy failed", "profile", id, "error", err)
+		d.note(ctx, slog.LevelWarn, "profile hidden because the policy failed", slog.String("profile", id), slog.Any("error", err))
 	}
 	offer := offerOf(d.snap.Catalog, listing)
-	d.log.InfoContext(ctx, "listed", "profiles", len(offer.Profiles))
+	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(offer.Profiles)))
 	return Listing{Grant: d.grant(), Offer: offer}, nil
 }
 
@@ -218,23 +218,24 @@ func (s *Service) Select(ctx context.Context, req Request, profileID string) (Se
 	if err != nil {
 		return Selection{}, err
 	}
-	d.log = d.log.With("profile", profileID)
+	d.about = append(d.about, slog.String("profile", profileID))
 	if d.snap.Catalog.Profiles[profileID] == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "unknown profile")
 	}
 	profile, err := d.snap.Policy.Sees(ctx, d.request, profileID)
 	if err != nil {
-		return Selection{}, d.refuse(ctx, errNotOffered, "hidden because the policy failed", "error", err)
+		return Selection{}, d.refuse(ctx, errNotOffered, "hidden because the policy failed", slog.Any("error", err))
 	}
 	if profile == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "hidden profile")
 	}
 	choice, err := s.farm.Place(ctx, d.snap.Catalog, d.snap.Policy, d.request, profile)
 	if err != nil {
-		return Selection{}, d.refuse(ctx, errNoServer, "no server", "error", err, "excluded", choice.Placement.Excluded)
+		return Selection{}, d.refuse(ctx, errNoServer, "no server", slog.Any("error", err), slog.Any("excluded", choice.Placement.Excluded))
 	}
-	d.log.InfoContext(ctx, "selected", "server", choice.Server.ID, "score", choice.Placement.Scores[choice.Server.ID],
-		"winners", choice.Placement.Winners, "draw", choice.Draw)
+	d.note(ctx, slog.LevelInfo, "selected", slog.String("server", choice.Server.ID),
+		slog.Float64("score", choice.Placement.Scores[choice.Server.ID]),
+		slog.Any("winners", choice.Placement.Winners), slog.Int("draw", choice.Draw))
 	return Selection{Grant: d.grant(), Address: choice.Server.Address, Port: choice.Server.Port}, nil
 }
 
@@ -245,6 +246,12 @@ type door struct {
 	login   *identity.Login
 	request policy.Request
 	log     *slog.Logger
+	about   []slog.Attr // begin each record
+}
+
+// note logs; a logger With attributes would format them for each request.
+func (d *door) note(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	d.log.LogAttrs(ctx, level, text, append(d.about, attrs...)...)
 }
 
 // enter authenticates and asks the policy about the login. The error is
@@ -269,21 +276,24 @@ func (s *Service) enter(ctx context.Context, req Request, task string) (*door, e
 			User: user, Groups: login.Identity.Groups, Account: account,
 			Address: req.Address, Frontend: req.Frontend, Time: s.now(), Task: task,
 		},
-		log: s.log.With("task", task, "user", user, "address", req.Address.String(), "revision", snap.Revision.ID),
+		log: s.log, about: []slog.Attr{
+			slog.String("task", task), slog.String("user", user),
+			slog.String("address", req.Address.String()), slog.String("revision", snap.Revision.ID),
+		},
 	}
 	decision, err := snap.Policy.Login(ctx, d.request)
 	if err != nil {
-		return nil, d.refuse(ctx, errPolicy, "the login policy failed", "error", err)
+		return nil, d.refuse(ctx, errPolicy, "the login policy failed", slog.Any("error", err))
 	}
 	if len(decision.Deny) > 0 {
-		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0]}, "denied by policy", "reasons", decision.Deny)
+		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0]}, "denied by policy", slog.Any("reasons", decision.Deny))
 	}
 	for _, a := range decision.Accounts {
 		if a == account {
 			return d, nil
 		}
 	}
-	return nil, d.refuse(ctx, errAccount, "account not allowed", "account", account)
+	return nil, d.refuse(ctx, errAccount, "account not allowed", slog.String("account", account))
 }
 
 // snapshot gives the current snapshot, or waits a while for the first.
@@ -311,7 +321,7 @@ func (d *door) grant() Grant {
 	return Grant{User: d.login.Identity.Name, Ticket: d.login.Renew(), Revision: d.snap.Revision.ID}
 }
 
-func (d *door) refuse(ctx context.Context, err *RefusedError, why string, attrs ...any) error {
-	d.log.InfoContext(ctx, "refused", append([]any{"reason", why}, attrs...)...)
+func (d *door) refuse(ctx context.Context, err *RefusedError, why string, attrs ...slog.Attr) error {
+	d.note(ctx, slog.LevelInfo, "refused", append([]slog.Attr{slog.String("reason", why)}, attrs...)...)
 	return err
 }
