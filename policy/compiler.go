@@ -19,6 +19,7 @@ import (
 type Compiler struct {
 	mu   sync.Mutex
 	last *memory
+	kept map[string]*facts // of the site that is compiled next, see UseCache
 }
 
 // A memory is what compiling a site came to.
@@ -58,7 +59,8 @@ func (c *Compiler) Compile(ctx context.Context, cat *schema.Catalog, files map[s
 		before = &memory{modules: modules}
 	}
 	ds = append(slices.Clone(before.modules.warnings), lint(before.modules.compiler, cat, before.modules.site)...)
-	engine, now, slow, err := prepare(ctx, cat, before)
+	engine, now, slow, err := prepare(ctx, cat, before, c.kept)
+	c.kept = nil
 	switch {
 	case ctx.Err() != nil:
 		return nil, append(ds, unfinished(ctx.Err())).Sort()
@@ -73,8 +75,8 @@ func (c *Compiler) Compile(ctx context.Context, cat *schema.Catalog, files map[s
 }
 
 // prepare makes an engine of compiled modules and a catalog, from what is still
-// true of the memory of an earlier catalog.
-func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine, *memory, schema.Diagnostics, error) {
+// true of the memory of an earlier catalog, or from what is known of this one.
+func prepare(ctx context.Context, cat *schema.Catalog, before *memory, known map[string]*facts) (*Engine, *memory, schema.Diagnostics, error) {
 	m := before.modules
 	data, err := newSiteData(cat, before.data)
 	if err != nil {
@@ -86,7 +88,10 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory) (*Engine,
 		return nil, nil, nil, err
 	}
 	partial := newPartial(m, data, store)
-	found, slow := partial.all(ctx, data.ids, stillTrue(before, data))
+	if before.data != nil {
+		known = stillTrue(before, data)
+	}
+	found, slow := partial.all(ctx, data.ids, known)
 	if err := ctx.Err(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -118,9 +123,6 @@ func newStore(data *siteData) storage.Store {
 // stillTrue gives the facts of which all that they were found out from is as it
 // was: the profile itself, and what else was read.
 func stillTrue(before *memory, data *siteData) map[string]*facts {
-	if before.data == nil {
-		return nil
-	}
 	known := maps.Clone(before.facts)
 	for _, id := range data.changed {
 		delete(known, id)

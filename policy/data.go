@@ -1,10 +1,14 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -83,18 +87,23 @@ func (d *siteData) addProfiles(before *siteData) error {
 	}
 	others := len(before.profiles) // that are not in the new catalog, as far as is known
 	idsChanged := false
+	var perhaps []*schema.Profile // new, or not as before
 	for id, p := range d.catalog.Profiles {
-		old := before.profiles[id]
-		if old != nil {
+		if before.profiles[id] != nil {
 			others--
 			if samePolicyData(before.catalog.Profiles[id], p) {
 				continue
 			}
 		}
-		v, err := ast.InterfaceToValue(profileData(p))
-		if err != nil {
-			return fmt.Errorf("give profile %q to the policies: %w", id, err)
-		}
+		perhaps = append(perhaps, p)
+	}
+	values, err := profileValues(perhaps)
+	if err != nil {
+		return err
+	}
+	for i, p := range perhaps {
+		id, v := p.ID, values[i]
+		old := before.profiles[id]
 		if old == nil || old.Value.Compare(v) != 0 {
 			d.profiles[id] = ast.NewTerm(v)
 			d.changed = append(d.changed, id)
@@ -120,6 +129,26 @@ func (d *siteData) addProfiles(before *siteData) error {
 		d.parts["profiles"] = ast.NewTerm(ast.NewObject(items...))
 	}
 	return nil
+}
+
+// profileValues gives profiles as policies see them, made on all processors.
+func profileValues(profiles []*schema.Profile) ([]ast.Value, error) {
+	values, errs := make([]ast.Value, len(profiles)), make([]error, len(profiles))
+	var next atomic.Int32
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(profiles)) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(profiles); i = int(next.Add(1)) - 1 {
+				v, err := ast.InterfaceToValue(profileData(profiles[i]))
+				if err != nil {
+					errs[i] = fmt.Errorf("give profile %q to the policies: %w", profiles[i].ID, err)
+				}
+				values[i] = v
+			}
+		})
+	}
+	workers.Wait()
+	return values, errors.Join(errs...)
 }
 
 // samePolicyData reports whether policies cannot tell two profiles apart. It may

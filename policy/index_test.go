@@ -292,3 +292,29 @@ func TestCompilingAgainIsCompilingAfresh(t *testing.T) {
 		}
 	})
 }
+
+func TestKeptFactsAreThoseOfAFreshCompilation(t *testing.T) {
+	empty := site(t, nil)
+	rapid.Check(t, func(rt *rapid.T) {
+		cat, files := randomSite(rt, empty), randomPolicy(rt)
+		before, after := new(Compiler), new(Compiler)
+		want, _ := before.Compile(t.Context(), cat, files)
+		kept, err := before.Cache()
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if err := after.UseCache(kept); err != nil {
+			rt.Fatal(err)
+		}
+		taken := maps.Clone(after.kept)
+		got, _ := after.Compile(t.Context(), cat, files)
+		if diff := cmp.Diff(want.index, got.index, cmp.AllowUnexported(index{}, atom{}), cmp.Comparer(samePrefix)); diff != "" || want.listingReads != got.listingReads {
+			rt.Fatalf("reads %b and %b, index (-fresh +kept):\n%s", want.listingReads, got.listingReads, diff)
+		}
+		for id, f := range taken {
+			if after.last.facts[id] != f {
+				rt.Errorf("profile %q was evaluated again", id)
+			}
+		}
+	})
+}
