@@ -46,9 +46,11 @@ type Keeper struct {
 
 	// A cycle owns what follows; turn holds one token for it.
 	turn     chan struct{}
-	restored bool              // the kept site has been looked at
-	refused  *RefusedError     // the newest revision, if it is refused
-	failure  string            // what went wrong last time, "" for nothing
+	restored bool          // the kept site has been looked at
+	refused  *RefusedError // the newest revision, if it is refused
+	failure  string        // what went wrong last time, "" for nothing
+	kept     keptSite
+	ready    string            // digest of the kept site of which is on disk what it came to
 	unkept   *unkept           // what could not be written to StateDir yet
 	tested   [sha256.Size]byte // the policies whose Rego tests passed last
 }

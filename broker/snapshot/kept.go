@@ -80,6 +80,13 @@ func decodeKept(data []byte) (name string, rev source.Revision, tree *source.Tre
 	return header.Source, header.Revision, tree, nil
 }
 
+// keptDigest gives the digest that stands in what encodeKept wrote.
+func keptDigest(data []byte) string {
+	rest, _ := bytes.CutPrefix(data, []byte(keptMagic))
+	digest, _, _ := bytes.Cut(rest, []byte("\n"))
+	return string(digest)
+}
+
 // decodeContent reads what stands behind the digest. It shares data.
 func decodeContent(data []byte) (header keptHeader, tree *source.Tree, err error) {
 	line, rest, ok := bytes.Cut(data, []byte("\n"))

@@ -81,23 +81,26 @@ func NewBuilder(compiler Compiler) *Builder { return &Builder{catalogs: compiler
 func (b *Builder) Build(ctx context.Context, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
 	ctx, cancel := context.WithTimeoutCause(ctx, BuildLimit, fmt.Errorf("compiling took longer than %v", BuildLimit))
 	defer cancel()
-	modules, diags := regoFiles(tree)
 	var catalog *schema.Catalog
-	diags = append(diags, contain("schema", func() (d schema.Diagnostics) {
+	diags := contain("schema", func() (d schema.Diagnostics) {
 		catalog, d = b.catalogs.Compile(ctx, tree)
 		return d
-	})...)
-	against := catalog
-	if against == nil {
-		against = emptyCatalog()
-	}
+	})
+	return b.finish(ctx, rev, tree, catalog, diags)
+}
+
+// finish adds the policies to a catalog, nil if it has errors, of which
+// diagnostics are there already.
+func (b *Builder) finish(ctx context.Context, rev source.Revision, tree *source.Tree, catalog *schema.Catalog, diags schema.Diagnostics) (*Snapshot, schema.Diagnostics) {
+	modules, found := regoFiles(tree)
+	diags = append(diags, found...)
 	var engine *policy.Engine
 	diags = append(diags, contain("policy", func() (d schema.Diagnostics) {
 		if catalog == nil { // of which nothing is worth remembering
-			engine, d = policy.Compile(ctx, against, modules)
+			engine, d = policy.Compile(ctx, emptyCatalog(), modules)
 			return d
 		}
-		engine, d = b.policies.Compile(ctx, against, modules)
+		engine, d = b.policies.Compile(ctx, catalog, modules)
 		return d
 	})...)
 	if !diags.HasErrors() && (catalog == nil || engine == nil) {

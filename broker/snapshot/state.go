@@ -13,6 +13,9 @@ import (
 
 const keptName = "last-good.site"
 
+// keptSite names the site that is on disk.
+type keptSite struct{ revision, digest string }
+
 // unkept is a good revision that is not on disk yet.
 type unkept struct {
 	rev    source.Revision
@@ -43,6 +46,7 @@ func (k *Keeper) restore(ctx context.Context) {
 	)
 	if err == nil {
 		name, rev, tree, err = decodeKept(data)
+		k.kept = keptSite{rev.ID, keptDigest(data)}
 	}
 	if err != nil {
 		log.Warn("kept site is damaged, ignoring it", "err", err, "aside", file+".bad")
@@ -55,7 +59,7 @@ func (k *Keeper) restore(ctx context.Context) {
 		log.Warn("kept site is of another source, ignoring it", "kept", name)
 		return
 	}
-	snap, diags := k.builder.Build(ctx, rev, tree)
+	snap, diags := k.rebuild(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
 	case snap == nil:
@@ -80,10 +84,11 @@ func (k *Keeper) writeUnkept() {
 	if u == nil {
 		return
 	}
-	err := storeKept(k.stateDir, k.source.String(), u.rev, u.tree)
+	digest, err := storeKept(k.stateDir, k.source.String(), u.rev, u.tree)
 	switch {
 	case err == nil:
 		k.unkept = nil
+		k.kept = keptSite{u.rev.ID, digest}
 		k.log.Debug("site kept on disk", "revision", u.rev.ID)
 	case !u.warned:
 		u.warned = true
@@ -100,13 +105,13 @@ func loadKept(file string) ([]byte, error) {
 	return readKept(f, maxKeptBytes)
 }
 
-// storeKept replaces the kept site in dir.
-func storeKept(dir, name string, rev source.Revision, tree *source.Tree) error {
+// storeKept replaces the kept site in dir, and gives its digest.
+func storeKept(dir, name string, rev source.Revision, tree *source.Tree) (string, error) {
 	parts, err := encodeKept(name, rev, tree)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return replaceFile(dir, keptName, parts)
+	return keptDigest(parts[0]), replaceFile(dir, keptName, parts)
 }
 
 // replaceFile writes a file in dir, which it makes if need be. After a crash at
