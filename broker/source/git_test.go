@@ -320,8 +320,41 @@ func BenchmarkGit(b *testing.B) {
 			}
 		}
 	})
+	store := b.TempDir()
+	again := func() source.Source {
+		src, err := source.Open(source.Config{URL: repo.URL(), StoreDir: store})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if rev, err = src.Fetch(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		return src
+	}
+	again()
 	b.Run("tree of 10,000", func(b *testing.B) {
 		for b.Loop() {
+			b.StopTimer()
+			src := again()
+			b.StartTimer()
+			if _, err := src.Tree(b.Context(), rev); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("tree of one commit", func(b *testing.B) {
+		src := again()
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			if _, err := src.Tree(b.Context(), rev); err != nil {
+				b.Fatal(err)
+			}
+			tree["profiles/f050/p05000.cue"] = fmt.Sprint(i)
+			repo.Commit(gittest.Commit{Files: tree})
+			if rev, err = src.Fetch(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
 			if _, err := src.Tree(b.Context(), rev); err != nil {
 				b.Fatal(err)
 			}
