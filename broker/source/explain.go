@@ -46,9 +46,9 @@ func (g *Git) explain(ctx context.Context, err error) *FetchError {
 	case errors.Is(err, exec.ErrNotFound):
 		return fail(Lasting, "file:// needs the git program: install git")
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
-		return fail(Lasting, "the repository is empty: push a first commit to it")
+		return fail(Passing, "the repository is empty: push a first commit to it")
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return fail(Lasting, "repository not found: check the url, and that this user may read it")
+		return fail(Passing, "repository not found: check the url, and that this user may read it")
 	case strings.Contains(err.Error(), "dubious ownership"):
 		return fail(Lasting, "%w: make this user its owner, or run git config --system --add safe.directory with its path", err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, packp.ErrEmptyInput):

@@ -203,7 +203,8 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 		return demo.source, nil
 	}
 	return source.Open(source.Config{
-		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"), Log: log,
+		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"),
+		Timeout: cfg.Site.Timeout, Auth: source.Auth(cfg.Site.Auth), Log: log,
 	})
 }
 
