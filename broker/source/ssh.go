@@ -58,11 +58,6 @@ func dialSSH(ctx context.Context, at sshAddress, auth Auth) (_ conversation, err
 			end()
 		}
 	}()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return nil, err
-		}
-	}
 	c, channels, requests, err := ssh.NewClientConn(conn, at.dial(), config)
 	if err != nil {
 		return nil, explainSSH(err, at, auth)
