@@ -183,7 +183,7 @@ func TestPasswordsStayOutOfNamesAndErrors(t *testing.T) {
 		"https://ada:geheim@git.example.edu/site.git", "https://geheim@git.example.edu/site.git",
 		"ssh://ada:geheim@git.example.edu/site.git", "http://ada:geheim@git.example.edu/%zz.git",
 		"file://ada:geheim@/srv/%zz.git", "file://ada:geheim@host/srv/site.git",
-		"https://ada:geheim@git.example.edu/%zz.git",
+		"https://ada:geheim@git.example.edu/%zz.git", "https://git.example.edu/site.git?token=geheim",
 	} {
 		_, err := source.Open(source.Config{URL: url, StoreDir: "store"})
 		if err == nil || strings.Contains(err.Error(), "geheim") {

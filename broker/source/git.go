@@ -105,7 +105,7 @@ func (g *Git) Tree(ctx context.Context, rev Revision) (*Tree, error) {
 	if damage := new(damageError); errors.As(err, &damage) {
 		fetch, cancel := context.WithTimeout(ctx, g.timeout)
 		defer cancel()
-		if err := g.clone(fetch, err); err != nil {
+		if err := g.clone(fetch, err); err != nil && !isRefused(err) {
 			return nil, g.explain(fetch, err)
 		}
 		tree, err = readTree(ctx, g.dir, plumbing.NewHash(rev.ID), g.tree)
@@ -199,14 +199,11 @@ func (g *Git) clone(ctx context.Context, why error) error {
 		return fmt.Errorf("make a directory for the site's objects: %w", err)
 	}
 	rev, err := g.fetchInto(ctx, remote, fresh)
-	if err == nil {
-		err = os.RemoveAll(g.dir)
+	if err != nil && !isRefused(err) { // the commits before a refused one are good
+		return g.took(remote, rev, errors.Join(err, os.RemoveAll(fresh)))
 	}
-	if err == nil {
-		err = os.Rename(fresh, g.dir)
-	}
-	if err != nil {
-		err = errors.Join(err, os.RemoveAll(fresh))
+	if moving := errors.Join(os.RemoveAll(g.dir), os.Rename(fresh, g.dir)); moving != nil {
+		return errors.Join(moving, os.RemoveAll(fresh))
 	}
 	return g.took(remote, rev, err)
 }

@@ -51,6 +51,11 @@ func (e *refusedError) Error() string {
 }
 func (e *refusedError) Unwrap() error { return e.err }
 
+func isRefused(err error) bool {
+	refused := new(refusedError)
+	return errors.As(err, &refused)
+}
+
 // accept asks Verify, if there is one, about a commit, and remembers across
 // restarts and clones which one it accepted last.
 func (g *Git) accept(ctx context.Context, s *store, commit plumbing.Hash) error {

@@ -119,9 +119,13 @@ var scpLike = regexp.MustCompile(`^([^/@:]+)@([^/:]+):(.*)$`)
 // userinfo matches the user and password of a URL that does not parse.
 var userinfo = regexp.MustCompile(`//[^/]*@`)
 
-// redact takes out of a URL what may be a secret: a password, and with https
-// the user name, because access tokens are given as one.
+// redact takes out of a URL what may be a secret: a password, all behind a
+// question mark, and with https the user name, because access tokens are given
+// as one.
 func redact(raw string) string {
+	if before, _, query := strings.Cut(raw, "?"); query {
+		raw = before + "?xxxxx"
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return userinfo.ReplaceAllString(raw, "//xxxxx@")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -82,6 +83,23 @@ func TestWhatWasVerifiedIsRememberedAcrossRestartsAndClones(t *testing.T) {
 	fetch(t, open(t, cfg))
 	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, second}, {second, third}}, j.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+func TestADamagedStoreIsReplacedWhileTheNewestCommitIsRefused(t *testing.T) {
+	repo := gittest.New(t)
+	repo.Commit(gittest.Commit{Files: site("1")})
+	cfg := source.Config{URL: repo.URL(), StoreDir: t.TempDir(), Verify: (&judge{}).verify}
+	before, _ := fetch(t, open(t, cfg))
+	repo.Commit(gittest.Commit{Files: site("2"), Subject: "bad"})
+	eachFile(t, cfg.StoreDir, func(path string, _ int64) {
+		if strings.HasSuffix(path, ".pack") {
+			_ = os.Remove(path)
+		}
+	})
+	tree, err := open(t, cfg).Tree(t.Context(), before)
+	if err != nil || contents(tree)["site.cue"] != "1" {
+		t.Errorf("the good commit: %v", err)
 	}
 }
 
