@@ -80,8 +80,14 @@ func TestWhatWasVerifiedIsRememberedAcrossRestartsAndClones(t *testing.T) {
 		write(t, cfg.StoreDir, "site.git/objects/pack/pack-"+strings.Repeat("0", 37)+string(rune('0'+i/100))+string(rune('0'+i/10%10))+string(rune('0'+i%10))+".pack", "")
 	}
 	third := repo.Commit(gittest.Commit{Files: site("3")})
-	fetch(t, open(t, cfg))
-	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, second}, {second, third}}, j.asked); diff != "" {
+	src := open(t, cfg)
+	fetch(t, src)
+	if err := os.RemoveAll(cfg.StoreDir + "/site.git"); err != nil { // while the broker runs
+		t.Fatal(err)
+	}
+	fourth := repo.Commit(gittest.Commit{Files: site("4")})
+	fetch(t, src)
+	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, second}, {second, third}, {third, fourth}}, j.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }
