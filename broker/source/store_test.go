@@ -109,6 +109,17 @@ func TestAForgedObjectInTheStoreIsNotBelieved(t *testing.T) {
 	w := zlib.NewWriter(&forged)
 	_, _ = w.Write([]byte("blob 5\x00wrong"))
 	_ = w.Close()
+	// Packs come first: have each object in a file of its own.
+	objects := filepath.Join(store, "site.git", "objects")
+	if err := os.RemoveAll(objects); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(objects, os.DirFS(filepath.Join(repo.Dir, "objects"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(objects, blob[:2], blob[2:])); err != nil {
+		t.Fatal(err)
+	}
 	write(t, store, "site.git/objects/"+blob[:2]+"/"+blob[2:], forged.String())
 	if _, tree := fetch(t, open(t, cfg)); contents(tree)["site.cue"] != "right" {
 		t.Errorf("read %v", contents(tree))
