@@ -132,15 +132,16 @@ func readKey(file string) (ssh.Signer, error) {
 	if err != nil {
 		return nil, lasting("site.auth.keyFile: %s: no private key that can be read: make one with ssh-keygen -t ed25519 -N '' -f FILE", file)
 	}
-	switch signer.PublicKey().Type() {
-	case ssh.KeyAlgoRSA:
+	kind := signer.PublicKey().Type()
+	if kind == ssh.KeyAlgoRSA {
 		algorithms, ok := signer.(ssh.AlgorithmSigner)
 		if !ok {
 			return nil, lasting("site.auth.keyFile: %s: this RSA key cannot sign with SHA-2", file)
 		}
 		return ssh.NewSignerWithAlgorithms(algorithms, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
-	case ssh.InsecureKeyAlgoDSA:
-		return nil, lasting("site.auth.keyFile: %s is a DSA key, which is not safe: make another with ssh-keygen -t ed25519 -N '' -f FILE", file)
+	}
+	if !slices.Contains(ssh.SupportedAlgorithms().PublicKeyAuths, kind) {
+		return nil, lasting("site.auth.keyFile: %s is a key of the kind %s, which is not safe: make another with ssh-keygen -t ed25519 -N '' -f FILE", file, kind)
 	}
 	return signer, nil
 }
