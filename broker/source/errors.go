@@ -14,7 +14,7 @@ const (
 	Refused             // a commit: the repository answers, but what it has may not be used
 )
 
-// FetchError is every error of [Git.Fetch].
+// FetchError is every error of [Git.Fetch], and some of [Git.Tree].
 type FetchError struct {
 	Kind       Kind
 	RetryAfter time.Duration // what the server asks for, 0 for nothing

@@ -36,6 +36,8 @@ type Git struct {
 	why      error         // what is wrong with it
 	tree     *Tree         // that was read last
 	treeID   string        // its commit
+	unfitID  string        // a commit whose tree cannot be used
+	unfit    error         // what is wrong with it
 }
 
 func newGit(cfg Config) (*Git, error) {
@@ -91,18 +93,22 @@ func (g *Git) Fetch(ctx context.Context) (Revision, error) {
 
 // Tree reads the files of a commit; what it has in common with the tree that
 // was read before is shared. If the store turns out damaged it is replaced and
-// the commit read once more.
+// the commit read once more. What is wrong with the commit itself is a
+// [*FetchError] of the kind Refused.
 func (g *Git) Tree(ctx context.Context, rev Revision) (*Tree, error) {
 	if !plumbing.IsHash(rev.ID) {
 		return nil, fmt.Errorf("site %q: %q is not a commit: give 40 hex digits", g, rev.ID)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.treeID == rev.ID {
+	switch rev.ID {
+	case g.treeID:
 		return g.tree, nil
+	case g.unfitID:
+		return nil, g.unfit
 	}
 	tree, err := readTree(ctx, g.dir, plumbing.NewHash(rev.ID), g.tree)
-	if damage := new(damageError); errors.As(err, &damage) {
+	if lost := new(damageError); errors.As(err, &lost) {
 		fetch, cancel := context.WithTimeout(ctx, g.timeout)
 		defer cancel()
 		if err := g.clone(fetch, err); err != nil && !isRefused(err) {
@@ -110,11 +116,17 @@ func (g *Git) Tree(ctx context.Context, rev Revision) (*Tree, error) {
 		}
 		tree, err = readTree(ctx, g.dir, plumbing.NewHash(rev.ID), g.tree)
 	}
-	if err != nil {
+	damage := new(damageError)
+	switch {
+	case err == nil:
+		g.tree, g.treeID = tree, rev.ID
+		return tree, nil
+	case ctx.Err() != nil, errors.As(err, &damage):
 		return nil, fmt.Errorf("site %q: commit %s: %w", g, rev.ID, err)
 	}
-	g.tree, g.treeID = tree, rev.ID
-	return tree, nil
+	g.unfitID = rev.ID
+	g.unfit = &FetchError{Kind: Refused, Err: fmt.Errorf("site %q: commit %s: %w", g, rev.ID, err)}
+	return nil, g.unfit
 }
 
 // Descends reports whether commit descends from ancestor, or is the same: if

@@ -259,6 +259,11 @@ func TestASiteOf200000FilesIsRefused(t *testing.T) {
 	if used > 512<<20 {
 		t.Errorf("refusing it took %d bytes of memory", used)
 	}
+	refused := new(source.FetchError)
+	again := allocated(func() { _, err = src.Tree(t.Context(), rev) })
+	if !errors.As(err, &refused) || refused.Kind != source.Refused || again > 1<<20 {
+		t.Errorf("asked again: %v, with %d bytes of memory", err, again)
+	}
 	if tree, err := src.Tree(t.Context(), before); err != nil || contents(tree)["site.cue"] != "1" {
 		t.Errorf("the revision before cannot be read: %v", err)
 	}
