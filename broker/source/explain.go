@@ -62,8 +62,16 @@ func (g *Git) explain(ctx context.Context, err error) *FetchError {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return fail(Passing, "cannot connect: check that the server runs, and that no firewall is in between: %w", err)
 	}
-	return fail(found.Kind, "%w", err)
+	return fail(found.Kind, "%w", &plainError{err})
 }
+
+// plainError is an error in whose text strangers may have written.
+type plainError struct{ error }
+
+const maxErrorBytes = 1000 // of their text
+
+func (e *plainError) Error() string { return shortText(e.error.Error(), maxErrorBytes) }
+func (e *plainError) Unwrap() error { return e.error }
 
 // certificateProblem says why a server's certificate is not accepted; "" if
 // that is not what is wrong.

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -123,6 +124,22 @@ func TestWhatAWebServerSaysIsExplained(t *testing.T) {
 				t.Errorf("fetched %v, want %s", rev, want)
 			}
 		})
+	}
+}
+
+// What a server says goes to logs and terminals.
+func TestWhatAServerSaysCannotGarbleATerminal(t *testing.T) {
+	repo := gittest.New(t)
+	server := repo.ServeHTTPS()
+	server.Instead(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		text := "ERR \x1b[2Jgo away " + strings.Repeat("x", 60_000)
+		fmt.Fprintf(w, "%04x%s", len(text)+4, text)
+	})
+	cfg := source.Config{URL: server.URL, StoreDir: t.TempDir(), Auth: source.Auth{CAFile: server.CAFile}}
+	err := fails(t, cfg, open(t, cfg), source.Revision{}, source.Passing, "[2Jgo away")
+	if text := err.Error(); strings.Contains(text, "\x1b") || len(text) > 1500 {
+		t.Errorf("%d bytes: %.100q", len(text), text)
 	}
 }
 

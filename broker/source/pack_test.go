@@ -3,10 +3,13 @@ package source
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +71,37 @@ func TestPacksBeyondALimitAreRefusedBeforeTheyAreUnpacked(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// Unpacking what a few bytes make of themselves may take long.
+func TestUnpackingEndsWithTheContext(t *testing.T) {
+	dir := t.TempDir()
+	packs := filepath.Join(dir, "objects", "pack")
+	if err := os.MkdirAll(packs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	pack := &lastRead{bytes.NewReader(packOf(1, entry(3, 3, nil, []byte("abc")))), cancel}
+	if err := receivePack(ctx, dir, pack); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(packs); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// lastRead calls end as soon as all was read.
+type lastRead struct {
+	r   *bytes.Reader
+	end func()
+}
+
+func (l *lastRead) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.r.Len() == 0 {
+		l.end()
+	}
+	return n, err
 }
 
 func FuzzScanPack(f *testing.F) {

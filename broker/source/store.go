@@ -262,15 +262,18 @@ func (s *store) revision(hash plumbing.Hash) (Revision, error) {
 }
 
 // plainText makes one short line of text that strangers wrote.
-func plainText(s string) string {
+func plainText(s string) string { return shortText(s, maxTextBytes) }
+
+// shortText makes one line of at most so many bytes, and three dots.
+func shortText(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > maxTextBytes {
-		s = strings.ToValidUTF8(s[:maxTextBytes], "") + "..."
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "..."
 	}
 	return strings.TrimSpace(s)
 }
