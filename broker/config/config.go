@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -24,6 +25,9 @@ const (
 
 	minPoll = 100 * time.Millisecond
 	maxPoll = time.Hour
+
+	minTimeout = time.Second
+	maxTimeout = 10 * time.Minute
 )
 
 // Config is a broker.cue with its defaults filled in.
@@ -42,9 +46,20 @@ type Config struct {
 
 // Site names where profiles, servers and policies come from.
 type Site struct {
-	URL  string // "" is the built-in demo site
-	Ref  string
-	Poll time.Duration // 100 ms to 1 h
+	URL     string // "" is the built-in demo site
+	Ref     string
+	Poll    time.Duration // 100 ms to 1 h
+	Timeout time.Duration // of one look, 1 s to 10 min
+	Auth    SiteAuth
+}
+
+// SiteAuth names files; which of them a site may have depends on its URL.
+type SiteAuth struct {
+	TokenFile      string // https: a token
+	User           string // https: whose token, "" for x-access-token
+	CAFile         string // https: certificates to trust, "" for those of the system
+	KeyFile        string // ssh: a private key
+	KnownHostsFile string // ssh: the server's host key
 }
 
 // Listen is where the broker answers. An empty address is off.
@@ -79,7 +94,7 @@ type Ticket struct {
 // Default is the configuration without a broker.cue. It has no authenticators.
 func Default() *Config {
 	return &Config{
-		Site:         Site{Ref: DefaultRef, Poll: 30 * time.Second},
+		Site:         Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
 		Listen:       Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
 		Ticket:       Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
 		DeniedStatus: 200,
@@ -127,6 +142,19 @@ func (c *Config) Validate() error {
 	}
 	if c.Site.Poll < minPoll || c.Site.Poll > maxPoll {
 		p.add("site.poll", "%v is not between %v and %v", c.Site.Poll, minPoll, maxPoll)
+	}
+	if c.Site.Timeout < minTimeout || c.Site.Timeout > maxTimeout {
+		p.add("site.timeout", "%v is not between %v and %v", c.Site.Timeout, minTimeout, maxTimeout)
+	}
+	for _, f := range []struct{ field, name string }{
+		{"tokenFile", c.Site.Auth.TokenFile},
+		{"caFile", c.Site.Auth.CAFile},
+		{"keyFile", c.Site.Auth.KeyFile},
+		{"knownHostsFile", c.Site.Auth.KnownHostsFile},
+	} {
+		if f.name != "" && !filepath.IsAbs(f.name) {
+			p.add("site.auth."+f.field, "must be the absolute path of a file: the secret itself does not belong into broker.cue")
+		}
 	}
 	if len(c.Authenticators) == 0 {
 		p.add("authenticators", "nobody could log in: name at least one")

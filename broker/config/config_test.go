@@ -31,7 +31,8 @@ func load(t *testing.T, text string) (*config.Config, error) {
 
 func TestEveryFieldIsRead(t *testing.T) {
 	got, err := load(t, users+`
-site: {url: "file:///srv/site.git", ref: "live", poll: "100ms"}
+site: {url: "file:///srv/site.git", ref: "live", poll: "100ms", timeout: "5m"}
+site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHostsFile: "/h"}
 listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/"}
 ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
 frontends: plain: deniedStatus: 401
@@ -41,7 +42,10 @@ stateDir: "/tmp/x"
 		t.Fatal(err)
 	}
 	want := &config.Config{
-		Site: config.Site{URL: "file:///srv/site.git", Ref: "live", Poll: 100 * time.Millisecond},
+		Site: config.Site{
+			URL: "file:///srv/site.git", Ref: "live", Poll: 100 * time.Millisecond, Timeout: 5 * time.Minute,
+			Auth: config.SiteAuth{TokenFile: "/t", User: "u", CAFile: "/c", KeyFile: "/k", KnownHostsFile: "/h"},
+		},
 		Listen: config.Listen{
 			HTTP: "127.0.0.1:81", BasePath: "/broker",
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
@@ -84,6 +88,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		"user without password":   {`authenticators: [{type: "static", users: a: {}}]`, `required field is missing`},
 		"poll too often":          {users + `site: poll: "1ms"`, `site.poll: 1ms is not between 100ms and 1h0m0s`},
 		"poll no duration":        {users + `site: poll: "often"`, `site.poll: "often" is no length of time`},
+		"timeout too short":       {users + `site: timeout: "1ms"`, `site.timeout: 1ms is not between 1s and 10m0s`},
+		"a token in broker.cue":   {users + `site: auth: token: "x"`, `broker.cue:2:13: site.auth.token: unknown field`},
+		"a token for its file":    {users + `site: auth: tokenFile: "ghp_secret"`, `site.auth.tokenFile: must be the absolute path of a file`},
 		"listens nowhere":         {users + `listen: http: ""`, `listen: the broker would listen nowhere`},
 		"bad address":             {users + `listen: http: "localhost"`, `listen.http: "localhost" is no host:port`},
 		"ssh is not there yet":    {users + `listen: ssh: "127.0.0.1:22"`, `listen.ssh: this version has no SSH broker`},

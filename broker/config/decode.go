@@ -19,7 +19,8 @@ var schemaSource []byte
 // raw is broker.cue as CUE decodes it.
 type raw struct {
 	Site struct {
-		URL, Ref, Poll string
+		URL, Ref, Poll, Timeout string
+		Auth                    SiteAuth
 	}
 	Listen struct {
 		HTTP           *string
@@ -172,6 +173,8 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Site.Ref = r.Site.Ref
 	}
 	c.Site.Poll = p.duration("site.poll", r.Site.Poll, c.Site.Poll)
+	c.Site.Timeout = p.duration("site.timeout", r.Site.Timeout, c.Site.Timeout)
+	c.Site.Auth = r.Site.Auth
 	if r.Listen.HTTP != nil {
 		c.Listen.HTTP = *r.Listen.HTTP
 	}

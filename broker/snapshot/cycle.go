@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -175,7 +176,14 @@ func (k *Keeper) failed(err error) {
 		level = slog.LevelDebug
 	}
 	k.failure = err.Error()
-	k.log.Log(context.Background(), level, "site cannot be read, trying again", "err", err, "serving", k.servingID())
+	text, fetch := "site cannot be read, trying again", new(source.FetchError)
+	switch errors.As(err, &fetch); fetch.Kind {
+	case source.Lasting:
+		text = "site cannot be read until somebody corrects this, trying again slowly"
+	case source.Refused:
+		text = "newest commit of the site cannot be used, waiting for another"
+	}
+	k.log.Log(context.Background(), level, text, "err", err, "serving", k.servingID())
 }
 
 func (k *Keeper) recovered() {

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -103,14 +102,8 @@ func (k *Keeper) Wait(ctx context.Context) (*Snapshot, error) {
 // the context ends. When it returns nothing that it started is still running;
 // a compilation that has begun is waited for.
 func (k *Keeper) Run(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; {
-		err := k.Refresh(ctx)
-		if refused := new(RefusedError); err == nil || errors.As(err, &refused) {
-			failures = 0 // the source answers; its next commit should serve soon
-		} else {
-			failures++
-		}
-		timer := time.NewTimer(delay(k.poll, failures, k.rand()))
+	for b := (backoff{poll: k.poll}); ctx.Err() == nil; {
+		timer := time.NewTimer(b.next(k.Refresh(ctx), k.rand()))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +113,42 @@ func TestDelay(t *testing.T) {
 	} {
 		if got := delay(c.poll, c.failures, c.jitter); got != c.want {
 			t.Errorf("delay(%v, %d, %v) = %v, want %v", c.poll, c.failures, c.jitter, got, c.want)
+		}
+	}
+}
+
+func TestWhenTheSourceIsAskedAgain(t *testing.T) {
+	const poll = 30 * time.Second
+	for name, c := range map[string]struct {
+		err  error
+		want [3]time.Duration // after the first, second and third time
+	}{
+		"good":             {nil, [3]time.Duration{poll, poll, poll}},
+		"away":             {errors.New("away"), [3]time.Duration{2 * poll, 4 * poll, 8 * poll}},
+		"a commit refused": {&RefusedError{}, [3]time.Duration{poll, poll, poll}},
+		"a commit that may not be used": {
+			&source.FetchError{Kind: source.Refused, Err: errors.New("x")}, [3]time.Duration{poll, poll, poll},
+		},
+		"a wrong token": {
+			fmt.Errorf("x: %w", &source.FetchError{Kind: source.Lasting, Err: errors.New("x")}), [3]time.Duration{10 * poll, 10 * poll, 10 * poll},
+		},
+		"a server that wants a pause": {
+			&source.FetchError{RetryAfter: 3 * poll, Err: errors.New("x")}, [3]time.Duration{3 * poll, 4 * poll, 8 * poll},
+		},
+		"a server that wants peace": {
+			&source.FetchError{RetryAfter: 1 << 60, Err: errors.New("x")}, [3]time.Duration{time.Hour, time.Hour, time.Hour},
+		},
+	} {
+		b := backoff{poll: poll}
+		var got [3]time.Duration
+		for i := range got {
+			got[i] = b.next(c.err, 0)
+		}
+		if got != c.want {
+			t.Errorf("%s: asked again after %v, want %v", name, got, c.want)
+		}
+		if again := b.next(nil, 0); again != poll {
+			t.Errorf("%s: after it is over, asked again after %v", name, again)
 		}
 	}
 }

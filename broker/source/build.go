@@ -1,13 +1,13 @@
 package source
 
 import (
+	"bytes"
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -26,37 +26,26 @@ const (
 	MaxDepth     = 64        // elements of one path
 )
 
-// FromFS reads a tree from a file system, such as the embedded demo site.
-// Symbolic links are not followed. Errors name the file.
-func FromFS(fsys fs.FS) (*Tree, error) {
-	return fromFS(context.Background(), fsys)
-}
-
-func fromFS(ctx context.Context, fsys fs.FS) (*Tree, error) {
-	b := newBuilder()
-	if err := b.addFS(ctx, fsys, "."); err != nil {
-		return nil, err
-	}
-	return b.finish(), nil
-}
-
 // FromFiles makes a tree of files, path to content, as if they lay in a
 // directory. It takes over the contents, which must not be changed afterwards.
 // Errors name the file.
 func FromFiles(files map[string][]byte) (*Tree, error) {
-	b := newBuilder()
+	b := &builder{}
+	made := map[string]*node{".": newDir(".")}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !fs.ValidPath(name) || name == "." {
 			return nil, fmt.Errorf("%q: not a path inside a site", name)
 		}
-		inside, err := b.addParents(path.Dir(name))
+		inside, err := b.addParents(made, path.Dir(name))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%q: %w", name, err)
 		}
 		if !inside {
 			continue
 		}
-		err = b.addFile(name, func() ([]byte, error) {
+		n := &node{path: name, mode: 0o444}
+		made[name] = n
+		err = b.addFile(made[path.Dir(name)], n, func() ([]byte, error) {
 			if len(files[name]) > MaxFileBytes {
 				return nil, errTooLong
 			}
@@ -66,7 +55,22 @@ func FromFiles(files map[string][]byte) (*Tree, error) {
 			return nil, err
 		}
 	}
-	return b.finish(), nil
+	if err := finishAll(made["."]); err != nil {
+		return nil, err
+	}
+	return &Tree{made["."]}, nil
+}
+
+// finishAll finishes a directory and all below it.
+func finishAll(dir *node) error {
+	for _, e := range dir.children {
+		if e.IsDir() {
+			if err := finishAll(e.(*node)); err != nil {
+				return err
+			}
+		}
+	}
+	return dir.finish()
 }
 
 // Digest gives "files-" and 12 hex digits of a SHA-256 over the paths and
@@ -80,15 +84,14 @@ func (t *Tree) Digest() string {
 		h.Write(size[:])
 		h.Write(b)
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.nodes)) {
-		n := t.nodes[name]
-		if n.IsDir() || n.mode.IsRegular() && !n.kept {
-			continue
+	t.root.walk(func(n *node) bool {
+		if n.kept || !n.mode.IsRegular() {
+			field([]byte(n.path))
+			field([]byte(n.mode.Type().String()))
+			field(n.data)
 		}
-		field([]byte(name))
-		field([]byte(n.mode.Type().String()))
-		field(n.data)
-	}
+		return true
+	})
 	return "files-" + hex.EncodeToString(h.Sum(nil)[:6])
 }
 
@@ -101,123 +104,123 @@ func keeps(name string) bool {
 	return strings.HasSuffix(name, ".cue") || strings.HasSuffix(name, ".rego")
 }
 
-// builder collects the entries of a tree and holds the limits.
+// rootNode gives the root; of no tree, nil.
+func (t *Tree) rootNode() *node {
+	if t == nil {
+		return nil
+	}
+	return t.root
+}
+
+// builder holds the limits while nodes are put together to a tree. A directory
+// is finished when all that it has was added; then it may be shared.
 type builder struct {
-	tree *Tree
-	kept int // bytes
+	entries int
+	kept    int // bytes
 }
 
-func newBuilder() *builder {
-	return &builder{tree: &Tree{nodes: map[string]*node{".": {name: ".", mode: fs.ModeDir | 0o555}}}}
-}
+func newDir(name string) *node { return &node{path: name, mode: fs.ModeDir | 0o555} }
 
-// finish hands the tree over; the builder must not be used again.
-func (b *builder) finish() *Tree {
-	for _, n := range b.tree.nodes {
-		slices.SortFunc(n.children, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
-	}
-	return b.tree
-}
-
-// addFS adds the directory dir of fsys and all below it.
-func (b *builder) addFS(ctx context.Context, fsys fs.FS, dir string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	entries, err := fs.ReadDir(fsys, dir)
-	if err != nil {
-		return fmt.Errorf("%q: %w", dir, err)
-	}
-	for _, e := range entries {
-		name := path.Join(dir, e.Name())
-		switch {
-		case e.IsDir():
-			err = b.add(name, &node{mode: fs.ModeDir | 0o555})
-			if err == nil && !hidden(e.Name()) {
-				err = b.addFS(ctx, fsys, name)
-			}
-		case !e.Type().IsRegular():
-			err = b.add(name, &node{mode: e.Type() | 0o444})
-		default:
-			err = b.addFile(name, func() ([]byte, error) { return readFile(fsys, name) })
+// finish makes n, a directory whose children are finished, fit to be read.
+func (n *node) finish() error {
+	slices.SortFunc(n.children, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	for i, e := range n.children {
+		child := e.(*node)
+		if i > 0 && n.children[i-1].Name() == e.Name() {
+			return fmt.Errorf("%q: there twice in one directory: the tree is damaged", child.path)
 		}
-		if err != nil {
-			return err
-		}
+		n.entries += 1 + child.entries
+		n.bytes += child.bytes + len(child.data)
 	}
 	return nil
+}
+
+// sameDir reports whether two finished directories have the very same children.
+func sameDir(a, b *node) bool { return b.IsDir() && slices.Equal(a.children, b.children) }
+
+// old gives what an older tree has in the place of dir's child with this path.
+// dir, in the older tree, may be nil or no directory.
+func (n *node) old(name string) *node {
+	if n == nil {
+		return nil
+	}
+	return n.child(path.Base(name))
 }
 
 // errTooLong is what a reader of kept files returns beyond its limit.
 var errTooLong = fmt.Errorf("more than %d bytes: split the file", MaxFileBytes)
 
-func readFile(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
-	if len(data) > MaxFileBytes {
-		return nil, errTooLong
-	}
-	return data, err
-}
+// lfsPointer is how a file begins that Git LFS has put in the place of another.
+var lfsPointer = []byte("version https://git-lfs.github.com/spec/")
+
+var errLFS = errors.New("a pointer of Git LFS, not the file itself: take it out of LFS with git lfs untrack, and commit the file")
 
 // addFile adds a regular file. read is called only when the content is to be
 // kept, and gives errTooLong for more than MaxFileBytes.
-func (b *builder) addFile(name string, read func() ([]byte, error)) error {
-	n := &node{mode: 0o444, kept: keeps(name)}
-	if err := b.add(name, n); err != nil || !n.kept {
+func (b *builder) addFile(dir, n *node, read func() ([]byte, error)) error {
+	n.kept = keeps(n.path)
+	if err := b.add(dir, n); err != nil || !n.kept {
 		return err
 	}
 	data, err := read()
+	if err == nil && bytes.HasPrefix(data, lfsPointer) {
+		err = errLFS
+	}
 	if err != nil {
-		return fmt.Errorf("%q: %w", name, err)
+		return fmt.Errorf("%q: %w", n.path, err)
 	}
 	n.data = data
-	if b.kept += len(data); b.kept > MaxTreeBytes {
-		return fmt.Errorf("%q: with this file the site has more than %d bytes of *.cue and *.rego: make it smaller", name, MaxTreeBytes)
-	}
-	return nil
+	return b.keep(n, len(data))
 }
 
-// add puts a node into the tree, below a directory that is there already.
-func (b *builder) add(name string, n *node) error {
-	dir, base := path.Split(name)
-	if err := checkName(name, base); err != nil {
+// share adds a finished node of an older tree, which had it at the same path.
+func (b *builder) share(dir, n *node) error {
+	b.entries += n.entries
+	if err := b.add(dir, n); err != nil {
 		return err
 	}
-	if len(b.tree.nodes) > MaxEntries { // the root does not count
-		return fmt.Errorf("%q: the site has more than %d files and directories: make it smaller", name, MaxEntries)
+	return b.keep(n, n.bytes+len(n.data))
+}
+
+// keep counts the bytes of what is below n, or of n itself.
+func (b *builder) keep(n *node, bytes int) error {
+	if b.kept += bytes; b.kept > MaxTreeBytes {
+		return fmt.Errorf("%q: with this the site has more than %d bytes of *.cue and *.rego: make it smaller", n.path, MaxTreeBytes)
 	}
-	if _, twice := b.tree.nodes[name]; twice {
-		return fmt.Errorf("%q: there twice in one directory: the tree is damaged", name)
-	}
-	parent := b.tree.nodes[path.Clean(dir)]
-	if !parent.IsDir() {
-		return fmt.Errorf("%q: %q is a file, not a directory", name, path.Clean(dir))
-	}
-	n.name = base
-	parent.children = append(parent.children, n)
-	b.tree.nodes[name] = n
 	return nil
 }
 
-// addParents adds a directory and those above it, as far as they are missing.
-// It reports whether files in it belong to the tree: not below a hidden one.
-func (b *builder) addParents(dir string) (inside bool, err error) {
-	if dir == "." {
+// add puts a node into a directory.
+func (b *builder) add(dir, n *node) error {
+	if err := checkName(n.path, path.Base(n.path)); err != nil {
+		return err
+	}
+	if b.entries++; b.entries > MaxEntries {
+		return fmt.Errorf("%q: the site has more than %d files and directories: make it smaller", n.path, MaxEntries)
+	}
+	dir.children = append(dir.children, n)
+	return nil
+}
+
+// addParents adds a directory and those above it, as far as they are not made
+// yet. It reports whether files in it belong to the tree: not below a hidden one.
+func (b *builder) addParents(made map[string]*node, name string) (inside bool, err error) {
+	if name == "." {
 		return true, nil
 	}
-	inside, err = b.addParents(path.Dir(dir))
+	inside, err = b.addParents(made, path.Dir(name))
 	if err != nil || !inside {
 		return false, err
 	}
-	if b.tree.nodes[dir] == nil {
-		err = b.add(dir, &node{mode: fs.ModeDir | 0o555})
+	switch n := made[name]; {
+	case n == nil:
+		n = newDir(name)
+		made[name] = n
+		err = b.add(made[path.Dir(name)], n)
+	case !n.IsDir():
+		err = fmt.Errorf("%q is a file, not a directory", name)
 	}
-	return !hidden(path.Base(dir)), err
+	return !hidden(path.Base(name)), err
 }
 
 // checkName refuses what an fs.FS cannot say and what would garble a terminal.

@@ -11,7 +11,8 @@ import (
 )
 
 // Directory reads the files of a directory as they lie; a .git in it is never
-// looked at. Nothing outside the directory is read, whatever links say.
+// looked at. Nothing outside the directory is read, whatever links say. Only
+// what has changed since the last Fetch is read again.
 type Directory struct {
 	path string // absolute
 
@@ -23,7 +24,7 @@ type Directory struct {
 // String gives the directory's absolute path.
 func (d *Directory) String() string { return d.path }
 
-// Fetch reads all files. The revision's id is their digest, its time that of
+// Fetch looks at all files. The revision's id is their digest, its time that of
 // the newest file, so it may go back when that file is deleted.
 func (d *Directory) Fetch(ctx context.Context) (Revision, error) {
 	d.mu.Lock()
@@ -64,22 +65,27 @@ func (d *Directory) read(ctx context.Context) (Revision, error) {
 	if names, err := fs.Glob(root.FS(), "*.cue"); err != nil || len(names) == 0 {
 		return Revision{}, fmt.Errorf("site directory %q has no CUE file: is it the root of a site?", d.path)
 	}
-	tree, err := readSettled(ctx, root.FS())
+	tree, err := d.readSettled(ctx, root.FS())
 	if err != nil {
 		return Revision{}, fmt.Errorf("site directory %q: %w", d.path, err)
 	}
+	if tree == d.tree {
+		return d.rev, nil
+	}
 	if id := tree.Digest(); id != d.rev.ID {
 		d.rev = Revision{ID: id, Time: newest(root, tree)}
-		d.tree = tree
 	}
+	d.tree = tree
 	return d.rev, nil
 }
 
 // readSettled reads again when a file vanished between being listed and being
 // opened, as happens while an editor or a checkout replaces files.
-func readSettled(ctx context.Context, fsys fs.FS) (tree *Tree, err error) {
+func (d *Directory) readSettled(ctx context.Context, fsys fs.FS) (tree *Tree, err error) {
 	for range 3 {
-		if tree, err = fromFS(ctx, fsys); !errors.Is(err, fs.ErrNotExist) {
+		now := time.Now()
+		stamp := func(info fs.FileInfo) origin { return stampOf(info, now) }
+		if tree, err = fromFS(ctx, fsys, d.tree, stamp); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}

@@ -125,24 +125,47 @@ func TestDirectoryErrorsNameTheRemedy(t *testing.T) {
 }
 
 func TestOpenSaysWhatIsPossible(t *testing.T) {
-	const possible = "a site is a directory, or a Git repository as file:///path/site.git"
-	for url, want := range map[string]string{
-		"":                                   possible,
-		"http://git.example.edu/site.git":    possible,
-		"git://git.example.edu/site.git":     possible,
-		"file:/srv/site.git":                 possible,
-		"https://git.example.edu/site.git":   "this version reads directories and file:// repositories only",
-		"HTTPS://git.example.edu/site.git":   "this version reads directories and file:// repositories only",
-		"ssh://git@git.example.edu/site.git": "this version reads directories and file:// repositories only",
-		"git@git.example.edu:x2go/site.git":  "this version reads directories and file:// repositories only",
-		"file://site.git":                    "absolute path",
-		"file://host/srv/site.git":           "absolute path",
-		"file:///srv/site.git?x":             "absolute path",
-		"file:///srv/100%.git":               "%25",
+	const possible = "a site is a directory, or a Git repository as file:///path/site.git, https://host/site.git or ssh://git@host/site.git"
+	token := source.Auth{TokenFile: "token"}
+	key := source.Auth{KeyFile: "key", KnownHostsFile: "known_hosts"}
+	for _, c := range []struct {
+		url  string
+		auth source.Auth
+		want string // "" for no error
+	}{
+		{"", source.Auth{}, possible},
+		{"git://git.example.edu/site.git", source.Auth{}, possible},
+		{"file:/srv/site.git", source.Auth{}, possible},
+		{"file://site.git", source.Auth{}, "absolute path"},
+		{"file://host/srv/site.git", source.Auth{}, "absolute path"},
+		{"file:///srv/site.git?x", source.Auth{}, "no ? and no #"},
+		{"file:///srv/100%.git", source.Auth{}, "%25"},
+		{"file:///srv/site.git", token, "site.auth is for https:// and ssh:// only"},
+		{"site", key, "site.auth is for https:// and ssh:// only"},
+
+		{"https://git.example.edu/site.git", source.Auth{}, ""},
+		{"HTTPS://git.example.edu:8443/site.git/", token, ""},
+		{"https://git.example.edu/site.git", source.Auth{User: "deploy"}, "site.auth.user without tokenFile"},
+		{"https://git.example.edu/site.git", source.Auth{TokenFile: "t", User: "a:b"}, "no colon"},
+		{"https://git.example.edu/site.git", key, "keyFile and knownHostsFile are for ssh"},
+		{"https://ada@git.example.edu/site.git", token, "name it as site.auth.tokenFile"},
+		{"https:///site.git", source.Auth{}, "a host and a path"},
+		{"http://git.example.edu/site.git", token, "anybody on the way could read and change the site: write https://"},
+
+		{"ssh://git@git.example.edu/site.git", key, ""},
+		{"ssh://git@git.example.edu:2222/~git/site.git", key, ""},
+		{"git@git.example.edu:x2go/site.git", key, ""},
+		{"git@git.example.edu:-x", key, `"-x" is no path`},
+		{"git@git.example.edu:", key, "user, host and path"},
+		{"ssh://git.example.edu/site.git", key, "say as whom to log in"},
+		{"ssh://git:geheim@git.example.edu/site.git", key, "no password can be given"},
+		{"ssh://git@git.example.edu/site.git", token, "an ssh site has keyFile and knownHostsFile"},
+		{"ssh://git@git.example.edu/site.git", source.Auth{KnownHostsFile: "k"}, "needs site.auth.keyFile"},
+		{"ssh://git@git.example.edu:2222/site.git", source.Auth{KeyFile: "k"}, "needs site.auth.knownHostsFile, with the server's host key in it: ssh-keyscan -p 2222 git.example.edu >FILE"},
 	} {
-		_, err := source.Open(source.Config{URL: url, StoreDir: "store"})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Open(%q): %v, want %q", url, err, want)
+		_, err := source.Open(source.Config{URL: c.url, Auth: c.auth, StoreDir: "store"})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("Open(%q): %v, want %q", c.url, err, c.want)
 		}
 	}
 	for _, ref := range []string{"a b", "refs/heads/*", "a:b", "../x", "-x", "refs/", "main^"} {
@@ -160,6 +183,7 @@ func TestPasswordsStayOutOfNamesAndErrors(t *testing.T) {
 		"https://ada:geheim@git.example.edu/site.git", "https://geheim@git.example.edu/site.git",
 		"ssh://ada:geheim@git.example.edu/site.git", "http://ada:geheim@git.example.edu/%zz.git",
 		"file://ada:geheim@/srv/%zz.git", "file://ada:geheim@host/srv/site.git",
+		"https://ada:geheim@git.example.edu/%zz.git", "https://git.example.edu/site.git?token=geheim",
 	} {
 		_, err := source.Open(source.Config{URL: url, StoreDir: "store"})
 		if err == nil || strings.Contains(err.Error(), "geheim") {

@@ -2,12 +2,18 @@
 // revision gives a [Tree]: the files of one commit, or of one state of a
 // directory, held in memory and never changed.
 //
-//	src, err := source.Open(source.Config{URL: "file:///srv/site.git", Ref: "main", StoreDir: dir, Log: log})
+//	src, err := source.Open(source.Config{URL: "https://git.example.edu/site.git", Ref: "main", StoreDir: dir, Log: log})
 //	rev, err := src.Fetch(ctx)
 //	tree, err := src.Tree(ctx, rev)
 //
 // The package knows nothing of CUE or Rego beyond which files are worth
 // keeping. It never writes to what it reads from.
+//
+// Whatever a network or a Git server does, a fetch ends in time, takes bounded
+// memory and disk, and leaves the revisions that were fetched before as they
+// are. All commits of the ref are fetched, not only the newest: who signed a
+// commit, and whether history was rewritten, cannot be told without those
+// before it.
 package source
 
 import (
@@ -18,8 +24,11 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // Revision is one state of a site.
@@ -43,17 +52,34 @@ type Source interface {
 
 // Config says what to open.
 type Config struct {
-	URL      string        // a directory, or file:///absolute/path/of/repository.git
+	URL      string        // a directory, file:///path/site.git, https://host/site.git, ssh://user@host/path or user@host:path
 	Ref      string        // "main", "refs/tags/v1"; for Git only, "" for main
 	StoreDir string        // where Git keeps its objects; one process at a time
 	Timeout  time.Duration // for one fetch, 0 for [FetchTimeout]
+	Auth     Auth
 	Log      *slog.Logger
+
+	// Verify, if there is one, is asked about each commit before Fetch gives it.
+	// from is the commit that it accepted last, zero for none; the store may lack
+	// it. What Verify refuses Fetch does not give, and asks again the next time.
+	// objects may be used until Verify returns.
+	Verify func(ctx context.Context, objects *Objects, from, to plumbing.Hash) error
+}
+
+// Auth names the files that let a broker in at a server, and the server be
+// trusted. They are read anew for each fetch.
+type Auth struct {
+	TokenFile      string // https: a token, or a password, on one line
+	User           string // https: the user to whom it belongs, "" for "x-access-token"
+	CAFile         string // https: PEM certificates to trust, "" for those of the system
+	KeyFile        string // ssh: a private key without passphrase
+	KnownHostsFile string // ssh: the server's host key, as ssh-keyscan prints it
 }
 
 // FetchTimeout is how long one fetch may take.
 const FetchTimeout = 60 * time.Second
 
-const possible = "a site is a directory, or a Git repository as file:///path/site.git"
+const possible = "a site is a directory, or a Git repository as file:///path/site.git, https://host/site.git or ssh://git@host/site.git"
 
 // Open returns the [Directory] or [Git] source that cfg.URL names. It touches
 // neither disk nor network: what is wrong there, Fetch says, each time anew,
@@ -66,12 +92,15 @@ func Open(cfg Config) (Source, error) {
 	switch {
 	case cfg.URL == "":
 		return nil, errors.New("no site given: " + possible)
-	case isURL && strings.EqualFold(scheme, "file"):
+	case isURL && remoteScheme(scheme), scpLike.MatchString(cfg.URL):
 		return newGit(cfg)
-	case isURL && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "ssh")), scpLike.MatchString(cfg.URL):
-		return nil, fmt.Errorf("site %q: this version reads directories and file:// repositories only", redact(cfg.URL))
+	case isURL && strings.EqualFold(scheme, "http"):
+		return nil, fmt.Errorf("site %q: with http:// anybody on the way could read and change the site: write https://", redact(cfg.URL))
 	case isURL, strings.HasPrefix(cfg.URL, "file:"):
 		return nil, fmt.Errorf("site %q: %s", redact(cfg.URL), possible)
+	}
+	if cfg.Auth != (Auth{}) {
+		return nil, fmt.Errorf("site %q: site.auth is for https:// and ssh:// only", cfg.URL)
 	}
 	abs, err := filepath.Abs(cfg.URL)
 	if err != nil {
@@ -80,15 +109,23 @@ func Open(cfg Config) (Source, error) {
 	return &Directory{path: abs}, nil
 }
 
+func remoteScheme(scheme string) bool {
+	return slices.Contains([]string{"file", "https", "ssh"}, strings.ToLower(scheme))
+}
+
 // scpLike matches git@host:path, which git takes for SSH.
-var scpLike = regexp.MustCompile(`^[^/@:]+@[^/:]+:`)
+var scpLike = regexp.MustCompile(`^([^/@:]+)@([^/:]+):(.*)$`)
 
 // userinfo matches the user and password of a URL that does not parse.
 var userinfo = regexp.MustCompile(`//[^/]*@`)
 
-// redact takes out of a URL what may be a secret: a password, and with https
-// the user name, because access tokens are given as one.
+// redact takes out of a URL what may be a secret: a password, all behind a
+// question mark, and with https the user name, because access tokens are given
+// as one.
 func redact(raw string) string {
+	if before, _, query := strings.Cut(raw, "?"); query {
+		raw = before + "?xxxxx"
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return userinfo.ReplaceAllString(raw, "//xxxxx@")

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -15,18 +13,14 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 const (
 	maxPacks      = 50       // packs in a store before it is cloned anew
-	maxObject     = 16 << 20 // bytes of a commit, tag or tree object
 	maxTagChain   = 8        // tags of tags
 	maxHaves      = 32       // commits that the repository is told of
 	objectCache   = 32 << 20 // bytes, for one use of the store
@@ -76,17 +70,31 @@ func withStore(dir string, write bool, f func(*store) error) (err error) {
 // siteRef is where the store keeps the ref, whatever its name in the repository.
 const siteRef plumbing.ReferenceName = "refs/x2broker/site"
 
+// verifiedRef is the commit that Config.Verify accepted last.
+const verifiedRef plumbing.ReferenceName = "refs/x2broker/verified"
+
 // fetchInto fetches what the store at dir lacks and gives the commit that the
-// ref leads to.
-func (r *remote) fetchInto(dir string) (rev Revision, err error) {
+// ref leads to, if it is accepted.
+func (g *Git) fetchInto(ctx context.Context, r *remote, dir string) (rev Revision, err error) {
+	var haves []plumbing.Hash
+	missing := false
 	err = withStore(dir, true, func(s *store) error {
 		err := s.HasEncodedObject(r.tip)
-		if errors.Is(err, plumbing.ErrObjectNotFound) {
-			err = r.pull(s)
+		if missing = errors.Is(err, plumbing.ErrObjectNotFound); missing {
+			haves, err = s.haves(), nil
 		}
 		if err != nil {
-			return &damageError{fmt.Errorf("fetch: %w", err)}
+			return &damageError{err}
 		}
+		return nil
+	})
+	if err == nil && missing {
+		err = r.pull(ctx, dir, haves)
+	}
+	if err != nil {
+		return Revision{}, err
+	}
+	err = withStore(dir, true, func(s *store) error {
 		if rev, err = s.revision(r.tip); err != nil {
 			return err
 		}
@@ -94,13 +102,13 @@ func (r *remote) fetchInto(dir string) (rev Revision, err error) {
 		if err := s.SetReference(plumbing.NewHashReference(siteRef, r.tip)); err != nil {
 			return &damageError{err}
 		}
-		return nil
+		return g.accept(ctx, s, plumbing.NewHash(rev.ID))
 	})
 	return rev, err
 }
 
 // pull gets a pack with the tip and all that it needs and the store lacks.
-func (r *remote) pull(s *store) error {
+func (r *remote) pull(ctx context.Context, dir string, haves []plumbing.Hash) error {
 	req := packp.NewUploadPackRequestFromCapabilities(r.adv.Capabilities)
 	if r.adv.Capabilities.Supports(capability.NoProgress) {
 		if err := req.Capabilities.Set(capability.NoProgress); err != nil {
@@ -108,19 +116,12 @@ func (r *remote) pull(s *store) error {
 		}
 	}
 	req.Wants = []plumbing.Hash{r.tip}
-	req.Haves = s.haves()
-	res, err := r.UploadPack(req)
+	req.Haves = haves
+	pack, err := r.pack(req)
 	if err != nil {
 		return err
 	}
-	pack := io.Reader(res)
-	switch {
-	case req.Capabilities.Supports(capability.Sideband64k):
-		pack = sideband.NewDemuxer(sideband.Sideband64k, res)
-	case req.Capabilities.Supports(capability.Sideband):
-		pack = sideband.NewDemuxer(sideband.Sideband, res)
-	}
-	return packfile.UpdateObjectStorage(s.Storage, pack)
+	return receivePack(ctx, dir, pack)
 }
 
 // haves gives some commits that the store has with all that they need, so that
@@ -208,9 +209,9 @@ func (s *store) read(kind plumbing.ObjectType, hash plumbing.Hash, limit int64) 
 
 // meta reads a commit, tag or tree.
 func (s *store) meta(kind plumbing.ObjectType, hash plumbing.Hash) (*gitObject, error) {
-	o, err := s.read(kind, hash, maxObject)
+	o, err := s.read(kind, hash, MaxObject)
 	if errors.Is(err, errTooLong) {
-		return nil, fmt.Errorf("object %s: %s of more than %d bytes: make it smaller", hash, kind, maxObject)
+		return nil, fmt.Errorf("object %s: %s of more than %d bytes: make it smaller", hash, kind, MaxObject)
 	}
 	return o, err
 }
@@ -261,76 +262,18 @@ func (s *store) revision(hash plumbing.Hash) (Revision, error) {
 }
 
 // plainText makes one short line of text that strangers wrote.
-func plainText(s string) string {
+func plainText(s string) string { return shortText(s, maxTextBytes) }
+
+// shortText makes one line of at most so many bytes, and three dots.
+func shortText(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > maxTextBytes {
-		s = strings.ToValidUTF8(s[:maxTextBytes], "") + "..."
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "..."
 	}
 	return strings.TrimSpace(s)
-}
-
-// readTree reads all files of a commit.
-func readTree(ctx context.Context, dir string, commit plumbing.Hash) (*Tree, error) {
-	b := newBuilder()
-	err := withStore(dir, false, func(s *store) error {
-		c, err := s.commit(commit)
-		if err != nil {
-			return err
-		}
-		return s.addTree(ctx, b, ".", c.TreeHash)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return b.finish(), nil
-}
-
-// addTree adds the tree object and all below it to the builder, as directory dir.
-func (s *store) addTree(ctx context.Context, b *builder, dir string, hash plumbing.Hash) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	o, err := s.meta(plumbing.TreeObject, hash)
-	if err != nil {
-		return err
-	}
-	tree := &object.Tree{}
-	if err := tree.Decode(o.encoded()); err != nil {
-		return fmt.Errorf("tree %s: %w", hash, err)
-	}
-	for _, e := range tree.Entries {
-		if strings.Contains(e.Name, "/") || e.Name == "." || e.Name == ".." {
-			return fmt.Errorf("%q in %q: not a file name: run git fsck on the repository", e.Name, dir)
-		}
-		if err := s.addEntry(ctx, b, path.Join(dir, e.Name), e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *store) addEntry(ctx context.Context, b *builder, name string, e object.TreeEntry) error {
-	switch e.Mode {
-	case filemode.Dir:
-		if err := b.add(name, &node{mode: fs.ModeDir | 0o555}); err != nil || hidden(e.Name) {
-			return err
-		}
-		return s.addTree(ctx, b, name, e.Hash)
-	case filemode.Regular, filemode.Executable, filemode.Deprecated:
-		return b.addFile(name, func() ([]byte, error) {
-			o, err := s.read(plumbing.BlobObject, e.Hash, MaxFileBytes)
-			if err != nil {
-				return nil, err
-			}
-			return o.data, nil
-		})
-	case filemode.Symlink:
-		return b.add(name, &node{mode: fs.ModeSymlink | 0o444})
-	}
-	return b.add(name, &node{mode: fs.ModeIrregular | 0o444}) // a submodule, or what only a broken tree has
 }

@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"bytes"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,6 +94,35 @@ func TestADamagedStoreIsReplaced(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// go-git does not compare what it reads with the hash that it was asked for.
+func TestAForgedObjectInTheStoreIsNotBelieved(t *testing.T) {
+	repo := gittest.New(t)
+	id := repo.Commit(gittest.Commit{Files: site("right")})
+	store := t.TempDir()
+	cfg := source.Config{URL: repo.URL(), StoreDir: store}
+	fetch(t, open(t, cfg))
+	blob := repo.Run("rev-parse", id+":site.cue")
+	var forged bytes.Buffer
+	w := zlib.NewWriter(&forged)
+	_, _ = w.Write([]byte("blob 5\x00wrong"))
+	_ = w.Close()
+	// Packs come first: have each object in a file of its own.
+	objects := filepath.Join(store, "site.git", "objects")
+	if err := os.RemoveAll(objects); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(objects, os.DirFS(filepath.Join(repo.Dir, "objects"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(objects, blob[:2], blob[2:])); err != nil {
+		t.Fatal(err)
+	}
+	write(t, store, "site.git/objects/"+blob[:2]+"/"+blob[2:], forged.String())
+	if _, tree := fetch(t, open(t, cfg)); contents(tree)["site.cue"] != "right" {
+		t.Errorf("read %v", contents(tree))
 	}
 }
 

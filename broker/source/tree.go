@@ -6,8 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,18 +19,30 @@ import (
 // links have [fs.ModeSymlink], submodules [fs.ModeIrregular]), but reading one
 // is an error and its size is 0. Directories whose name begins with "." or "_"
 // are there and look empty. No entry has a modification time.
+//
+// Trees of one source share what they have in common: a file that is the same
+// in two revisions has the same bytes in memory.
 type Tree struct {
-	nodes map[string]*node // by path; "." is the root
+	root *node
 }
 
-// node is one entry; it is its own fs.FileInfo and fs.DirEntry.
+// node is one entry; it is its own fs.FileInfo and fs.DirEntry. Once its tree
+// is finished it never changes, so that later trees may have it too.
 type node struct {
-	name     string
+	path     string // from the root, "." for the root
 	mode     fs.FileMode
 	kept     bool
 	data     []byte
 	children []fs.DirEntry // of a directory, sorted by name
+	entries  int           // of a directory: what is below it
+	bytes    int           // of a directory: of all kept files below it
+	origin   origin
 }
+
+// origin says what a node was made of, as far as its source can tell without
+// reading it: the same path of the same origin is the same node. It is
+// comparable, and nil where nothing can be told.
+type origin any
 
 var (
 	errNotKept = errors.New("content not kept: only regular *.cue and *.rego files are read")
@@ -49,12 +61,32 @@ var (
 // contents are the tree's own and must not be changed.
 func (t *Tree) Files() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		for _, path := range slices.Sorted(maps.Keys(t.nodes)) {
-			if n := t.nodes[path]; n.kept && !yield(path, n.data) {
-				return
-			}
+		t.root.walk(func(n *node) bool { return !n.kept || yield(n.path, n.data) })
+	}
+}
+
+// walk calls f for all below n that is no directory, sorted by path, until f
+// gives false; it reports whether that never happened.
+func (n *node) walk(f func(*node) bool) bool {
+	// In the order of paths a directory comes where its name and a slash would.
+	key := func(e fs.DirEntry) string {
+		if e.IsDir() {
+			return e.Name() + "/"
+		}
+		return e.Name()
+	}
+	byPath := func(a, b fs.DirEntry) int { return strings.Compare(key(a), key(b)) }
+	children := n.children
+	if slices.ContainsFunc(children, fs.DirEntry.IsDir) && !slices.IsSortedFunc(children, byPath) {
+		children = slices.SortedFunc(slices.Values(children), byPath)
+	}
+	for _, e := range children {
+		child := e.(*node)
+		if child.IsDir() && !child.walk(f) || !child.IsDir() && !f(child) {
+			return false
 		}
 	}
+	return true
 }
 
 // Open implements [fs.FS].
@@ -102,11 +134,27 @@ func (t *Tree) find(op, name string) (*node, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
-	n, ok := t.nodes[name]
-	if !ok {
+	n := t.root
+	for rest := name; n != nil && rest != "." && rest != ""; {
+		var base string
+		base, rest, _ = strings.Cut(rest, "/")
+		n = n.child(base)
+	}
+	if n == nil {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	}
 	return n, nil
+}
+
+// child gives the entry of a finished directory with that name, or nil.
+func (n *node) child(name string) *node {
+	i, ok := slices.BinarySearchFunc(n.children, name, func(e fs.DirEntry, name string) int {
+		return strings.Compare(e.Name(), name)
+	})
+	if !ok {
+		return nil
+	}
+	return n.children[i].(*node)
 }
 
 func (n *node) readable() error {
@@ -119,7 +167,7 @@ func (n *node) readable() error {
 	return nil
 }
 
-func (n *node) Name() string               { return n.name }
+func (n *node) Name() string               { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
 func (n *node) Size() int64                { return int64(len(n.data)) }
 func (n *node) Mode() fs.FileMode          { return n.mode }
 func (n *node) Type() fs.FileMode          { return n.mode.Type() }

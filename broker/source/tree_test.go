@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -268,5 +269,29 @@ func TestDigestTellsTreesApart(t *testing.T) {
 	without, _ := source.FromFS(fstest.MapFS{"a.cue": {}})
 	if with.Digest() != without.Digest() {
 		t.Error("a file that is not read changes the digest")
+	}
+}
+
+func TestATreeSurvivesBeingTakenApart(t *testing.T) {
+	want, err := source.FromFS(fstest.MapFS{
+		"site.cue":         {Data: []byte("package site\n")},
+		"a/b/c.cue":        {Data: []byte("package site\n")},
+		"a/README.md":      {Data: []byte("not kept")},
+		"a/link.cue":       {Mode: fs.ModeSymlink},
+		"policy/x.rego":    {Data: []byte("package x2go.site.x\n")},
+		".git/config":      {Data: []byte("hidden")},
+		"_drafts/old.cue":  {Data: []byte("hidden")},
+		"empty":            {Mode: fs.ModeDir},
+		"a/submodule/seen": {Mode: fs.ModeIrregular},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := source.FromEntries(maps.Collect(want.Entries()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(maps.Collect(want.Entries()), maps.Collect(got.Entries())); diff != "" || want.Digest() != got.Digest() {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 type checkCmd struct {
-	Site   string `default:"." placeholder:"DIR|URL" help:"Site to check: a directory, or file:// and the path of a Git repository. Default: the current directory."`
+	Site   string `default:"." placeholder:"DIR|URL" help:"Site to check: a directory, or the address of a Git repository. Default: the current directory."`
 	Ref    string `default:"main" help:"Branch of a Git repository."`
 	Format string `default:"text" enum:"text,json,github" help:"How to print: ${enum}."`
 }

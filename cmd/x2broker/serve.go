@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/net/netutil"
 
 	"github.com/x2broker/x2broker/broker/admin"
@@ -27,6 +28,7 @@ import (
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
+	"github.com/x2broker/x2broker/broker/source/verify"
 )
 
 // Limits on what clients may hold open.
@@ -203,9 +205,48 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 	if demo != nil {
 		return demo.source, nil
 	}
-	return source.Open(source.Config{
-		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"), Log: log,
-	})
+	src := source.Config{
+		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"),
+		Timeout: cfg.Site.Timeout, Auth: source.Auth(cfg.Site.Auth), Log: log,
+	}
+	var err error
+	if src.Verify, err = verification(cfg.Verify, log); err != nil {
+		return nil, err
+	}
+	opened, err := source.Open(src)
+	if _, directory := opened.(*source.Directory); directory && src.Verify != nil {
+		return nil, fmt.Errorf("site %q is a directory, which has no signed commits: give its repository, or verify: mode: \"off\"", cfg.Site.URL)
+	}
+	return opened, err
+}
+
+// verification is what a Git source asks about each new commit, nil for mode off.
+func verification(cfg config.Verify, log *slog.Logger) (func(context.Context, *source.Objects, plumbing.Hash, plumbing.Hash) error, error) {
+	if cfg.Mode == "" || cfg.Mode == config.VerifyOff {
+		return nil, nil
+	}
+	verifier, err := verify.New(cfg.Rules)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, objects *source.Objects, accepted, tip plumbing.Hash) error {
+		report, err := verifier.Verify(ctx, objects, accepted, tip, time.Now())
+		for _, c := range report.Commits {
+			for _, w := range c.Warnings {
+				log.WarnContext(ctx, "commit verified with a warning", "commit", c.Hash, "signer", c.Signer, "warning", w)
+			}
+		}
+		if err == nil {
+			err = report.Err()
+		}
+		if cfg.Mode == config.VerifyEnforce {
+			return err
+		}
+		if err != nil {
+			log.WarnContext(ctx, "mode enforce would refuse the newest commit", "commit", tip.String(), "reason", err)
+		}
+		return source.ErrTolerated
+	}, nil
 }
 
 // listen opens all listeners or none.

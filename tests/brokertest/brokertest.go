@@ -120,6 +120,12 @@ func (r *Repo) Push(files Files) string {
 	return strings.TrimSpace(r.git(r.work, "rev-parse", "HEAD"))
 }
 
+// Set changes git's configuration for later commits.
+func (r *Repo) Set(key, value string) {
+	r.tb.Helper()
+	r.git(r.work, "config", key, value)
+}
+
 func (r *Repo) git(dir string, args ...string) string {
 	r.tb.Helper()
 	cmd := exec.Command("git", args...)
