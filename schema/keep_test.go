@@ -45,7 +45,7 @@ func TestKeptEqualsFresh(t *testing.T) {
 			reused += known
 		}
 	})
-	if reused == 0 {
+	if reused == 0 && manyChecks() {
 		t.Error("no good site had a kept leaf: nothing was compared")
 	}
 }

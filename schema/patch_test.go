@@ -79,7 +79,7 @@ func TestPatchedEqualsFresh(t *testing.T) {
 			before = got
 		}
 	})
-	if patched == 0 {
+	if patched == 0 && manyChecks() {
 		t.Error("no commit was compiled by exchanging profiles: nothing was compared")
 	}
 	t.Log(patched, "commits by exchange")

@@ -2,7 +2,9 @@ package schema
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/fstest"
 
@@ -95,6 +97,13 @@ func drawSite(t *rapid.T) fstest.MapFS {
 	return tree
 }
 
+// manyChecks reports whether a property is tried often enough to meet what is
+// rare; not under the race detector.
+func manyChecks() bool {
+	n, err := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
+	return err == nil && n >= 100
+}
+
 // TestShardedEqualsWhole compares each site with the evaluation of whole
 // directories. One compiler is used for all sites, so that what it remembers is
 // part of the claim.
@@ -116,7 +125,7 @@ func TestShardedEqualsWhole(t *testing.T) {
 			t.Fatalf("whole: %v\nsharded: %v", wantDiags, gotDiags)
 		}
 	})
-	if good == 0 {
+	if good == 0 && manyChecks() {
 		t.Error("no drawn site was good: nothing was compared")
 	}
 	t.Log(good, "good sites")

@@ -187,11 +187,11 @@ func (k *Keeper) failed(err error) {
 }
 
 func (k *Keeper) recovered() {
+	k.note(func(s *Status) { s.Failures, s.Fetched.Reason = 0, "" })
 	if k.failure != "" {
 		k.log.Info("site can be read again")
 	}
 	k.failure = ""
-	k.note(func(s *Status) { s.Failures, s.Fetched.Reason = 0, "" })
 }
 
 func (k *Keeper) servingID() string {
