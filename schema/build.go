@@ -59,7 +59,7 @@ func (s *site) build(dir string, files []*sourceFile, parsed map[*sourceFile]*as
 	}
 	// Last, as plain cue has a site's x2broker.cue: what it makes of
 	// comprehensions can depend on the order.
-	if files[0].pkg == "site" {
+	if bound != 0 {
 		binding, err := parser.ParseFile(bindingFile, bindingSource)
 		if err != nil {
 			return nil, err
