@@ -16,6 +16,9 @@ import (
 // DefaultPoll is how often a source is asked when Options does not say.
 const DefaultPoll = 30 * time.Second
 
+// nudgePause is how long [Keeper.Nudge] makes no difference after a look.
+const nudgePause = time.Second
+
 // Options say what a [Keeper] keeps.
 type Options struct {
 	Source   source.Source
@@ -41,8 +44,18 @@ type Keeper struct {
 	current atomic.Pointer[Snapshot]
 	first   chan struct{} // closed when current is set
 
-	mu     sync.Mutex
-	status Status
+	nudged chan struct{} // has a token after Nudge
+
+	mu      sync.Mutex
+	status  Status
+	changed chan struct{} // closed when status has changed
+
+	// Whoever swaps a snapshot in, or changes what may be, holds swap. Locked
+	// after turn and before mu.
+	swap         sync.Mutex
+	ordersLoaded bool
+	hold         *Hold
+	served       []source.Revision // the newest last
 
 	// A cycle owns what follows; turn holds one token for it.
 	turn     chan struct{}
@@ -65,7 +78,9 @@ func New(opts Options) *Keeper {
 		rand:     opts.Rand,
 		first:    make(chan struct{}),
 		turn:     make(chan struct{}, 1),
-		status:   Status{Source: opts.Source.String()},
+		nudged:   make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		status:   Status{Source: opts.Source.String(), Verified: Stage{Reason: NotConfigured}},
 	}
 	if k.poll <= 0 {
 		k.poll = DefaultPoll
@@ -97,6 +112,15 @@ func (k *Keeper) Wait(ctx context.Context) (*Snapshot, error) {
 	}
 }
 
+// Nudge makes Run look at the source soon: at once, or a second after it looked
+// last. It never blocks.
+func (k *Keeper) Nudge() {
+	select {
+	case k.nudged <- struct{}{}:
+	default: // somebody else did
+	}
+}
+
 // Run serves the kept site if there is one, and then follows the source until
 // the context ends. When it returns nothing that it started is still running;
 // a compilation that has begun is waited for.
@@ -108,11 +132,28 @@ func (k *Keeper) Run(ctx context.Context) {
 		} else {
 			failures++
 		}
-		timer := time.NewTimer(delay(k.poll, failures, k.rand()))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-		case <-timer.C:
-		}
+		k.rest(ctx, delay(k.poll, failures, k.rand()))
+	}
+}
+
+// rest waits until the source is to be asked again.
+func (k *Keeper) rest(ctx context.Context, wait time.Duration) {
+	if h := k.holding(); h != nil && !h.Until.IsZero() {
+		wait = max(0, min(wait, h.Until.Sub(k.now())))
+	}
+	k.note(func(s *Status) { s.NextLook = k.now().UTC().Add(wait) })
+	next := time.NewTimer(wait)
+	defer next.Stop()
+	calm := time.NewTimer(min(wait, nudgePause))
+	defer calm.Stop()
+	select {
+	case <-calm.C: // now a nudge counts
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-k.nudged:
+	case <-next.C:
+	case <-ctx.Done():
 	}
 }

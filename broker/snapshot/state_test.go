@@ -110,7 +110,7 @@ func TestTheKeptSiteIsPrivate(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
 		}
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
+	if entries, _ := os.ReadDir(dir); len(entries) != 3 { // the others are the compiler's cache and what served
 		t.Errorf("state directory has %v", entries)
 	}
 }
@@ -139,7 +139,7 @@ func TestADamagedKeptSiteIsPutAside(t *testing.T) {
 			t.Errorf("aside is %q, %v", bad, err)
 		}
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
+	if entries, _ := os.ReadDir(dir); len(entries) != 3 { // the others are the compiler's cache and what served
 		t.Errorf("state directory has %v", entries)
 	}
 	refresh(t, newKeeper(src, &logs{}, stateDir(dir)))
@@ -261,7 +261,7 @@ func TestAnInterruptedWriteLeavesTheOldSite(t *testing.T) {
 	serves(t, k, "one")
 	src.set("two", tree(t, site("two")))
 	refresh(t, k)
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 { // the other is the compiler's cache
+	if entries, _ := os.ReadDir(dir); len(entries) != 3 { // the others are the compiler's cache and what served
 		t.Errorf("state directory has %v", entries)
 	}
 }
