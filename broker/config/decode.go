@@ -25,6 +25,7 @@ type raw struct {
 		HTTP           *string
 		HTTPS          string
 		SSH            string
+		Metrics        string
 		TLS            struct{ Cert, Key string }
 		TrustedProxies []string
 		BasePath       string
@@ -39,6 +40,7 @@ type raw struct {
 		Plain struct{ DeniedStatus int }
 	}
 	StateDir string
+	Webhook  *rawWebhook
 }
 
 type rawAuthenticator struct {
@@ -170,6 +172,8 @@ func (r *raw) fill(c *Config, p *problems) {
 		p.add("listen.ssh", "this version has no SSH broker yet: leave it empty")
 	}
 	r.fillTLS(c, p)
+	c.Listen.Metrics = r.Listen.Metrics
+	r.Webhook.fill(c, p)
 	c.Listen.TrustedProxies = p.prefixes("listen.trustedProxies", r.Listen.TrustedProxies)
 	if r.Listen.BasePath != "" {
 		c.Listen.BasePath = p.basePath(r.Listen.BasePath)
