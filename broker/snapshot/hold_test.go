@@ -374,3 +374,24 @@ func TestTheEndOfAHoldIsNotMissed(t *testing.T) {
 		serves(t, k, "two")
 	})
 }
+
+func TestAKeptSiteThatIsNotTheHeldOneDoesNotServe(t *testing.T) {
+	p := newPinnable(t)
+	file := filepath.Join(p.dir, keptName)
+	three, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Pin(t.Context(), p.commits[0], p.order(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, three, 0o600); err != nil { // a crash came between
+		t.Fatal(err)
+	}
+	p.restart()
+	refresh(t, p.Keeper)
+	serves(t, p.Keeper, "one")
+	if r := p.log.find("revision serves"); len(r) != 1 {
+		t.Errorf("served %d revisions, one of them for a moment", len(r))
+	}
+}

@@ -36,16 +36,17 @@ var mayImport = map[string][]string{
 	"broker/admin":          {"broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":          {"schema", "policy", "broker/snapshot", "broker/source"},
 
-	"client":           {},
-	"examples":         {},
-	"tests/agreement":  {"*"},
-	"tests/bench":      {"*"},
-	"tests/brokertest": {"*"},
-	"tests/campus":     {"*"},
-	"tests/e2e":        {"*"},
-	"tests/layout":     {"*"},
-	"tests/site":       {"*"},
-	"tests/x2goclient": {},
+	"client":            {},
+	"examples":          {},
+	"tests/agreement":   {"*"},
+	"tests/bench":       {"*"},
+	"tests/brokertest":  {"*"},
+	"tests/campus":      {"*"},
+	"tests/e2e":         {"*"},
+	"tests/e2e/systemd": {"*"},
+	"tests/layout":      {"*"},
+	"tests/site":        {"*"},
+	"tests/x2goclient":  {},
 }
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
