@@ -126,7 +126,7 @@ func (k *Keeper) take(ctx context.Context, rev source.Revision) error {
 		}
 		return nil
 	}
-	c, err := k.prepare(ctx, rev)
+	c, err := k.prepare(ctx, rev, true)
 	if err != nil {
 		return err
 	}
@@ -151,9 +151,10 @@ type candidate struct {
 	refused *RefusedError
 }
 
-// prepare leads a revision through the gates. Its error is of the source or of
-// the context.
-func (k *Keeper) prepare(ctx context.Context, rev source.Revision) (*candidate, error) {
+// prepare leads a revision through the gates; the lock-out guard is one of them
+// unless an operator asks for the revision himself. Its error is of the source
+// or of the context.
+func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool) (*candidate, error) {
 	// Signatures are the source's to check, before it gives a revision: what it
 	// found belongs into Status.Verified, here.
 	tree, err := k.source.Tree(ctx, rev)
@@ -175,6 +176,9 @@ func (k *Keeper) prepare(ctx context.Context, rev source.Revision) (*candidate, 
 		failures = append(failures, f.Diagnostic())
 	}
 	failures = append(failures, k.test(ctx, tree)...)
+	if guarded && len(failures) == 0 {
+		failures = k.protect(ctx, rev, snap)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)

@@ -59,8 +59,9 @@ var _ History = (*source.Git)(nil)
 var ErrNoHistory = errors.New("has no history: only a site in a Git repository can be pinned or rolled back; x2broker freeze keeps what serves")
 
 // Pin serves one revision of the site's history and stays there until the order
-// ends. The revision passes all gates before anything changes: the error is a
-// *[RefusedError] if it does not. Pin waits for a compilation that is running.
+// ends. The revision passes all gates but the lock-out guard before anything
+// changes: the error is a *[RefusedError] if it does not. Pin waits for a
+// compilation that is running.
 func (k *Keeper) Pin(ctx context.Context, id string, o Order) (*Hold, error) {
 	return k.pin(ctx, "pin", o, func(ctx context.Context, h History) (source.Revision, error) { return h.Find(ctx, id) })
 }
@@ -93,7 +94,7 @@ func (k *Keeper) pin(ctx context.Context, action string, o Order, find func(cont
 	}
 	var c *candidate
 	if k.servingID() != rev.ID {
-		if c, err = k.prepare(ctx, rev); err != nil {
+		if c, err = k.prepare(ctx, rev, false); err != nil {
 			return nil, err
 		}
 		if c.refused != nil {

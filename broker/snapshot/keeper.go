@@ -28,6 +28,10 @@ type Options struct {
 	Log      *slog.Logger  // nil for none
 	Now      func() time.Time
 	Rand     func() float64 // jitter in [0, 1)
+
+	// Audience gives the people of the last 7 days, whom no revision may lock
+	// out in numbers; nil for no such guard.
+	Audience func() []Person
 }
 
 // Keeper holds the snapshot that serves, and replaces it when the source has a
@@ -40,6 +44,7 @@ type Keeper struct {
 	log      *slog.Logger
 	now      func() time.Time
 	rand     func() float64
+	audience func() []Person
 
 	current atomic.Pointer[Snapshot]
 	first   chan struct{} // closed when current is set
@@ -76,6 +81,7 @@ func New(opts Options) *Keeper {
 		log:      opts.Log,
 		now:      opts.Now,
 		rand:     opts.Rand,
+		audience: opts.Audience,
 		first:    make(chan struct{}),
 		turn:     make(chan struct{}, 1),
 		nudged:   make(chan struct{}, 1),

@@ -64,7 +64,7 @@ func (s *Status) Stages() []NamedStage {
 // newest revision is refused.
 type Refusal struct {
 	Revision    source.Revision
-	Gate        string // the stage that it did not reach: Compiled or Tested
+	Gate        string // the stage that it did not reach: Compiled, or Tested, which the lock-out guard is part of
 	Time        time.Time
 	Diagnostics schema.Diagnostics // the first 20, errors before warnings
 	Total       int                // of all diagnostics

@@ -11,7 +11,10 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/audience"
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/session"
+	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/worker"
 )
 
@@ -34,16 +37,17 @@ func activated(cfg *config.Config) (net.Listener, error) {
 
 // An operators' side is what operators and their tools see of the broker.
 type operators struct {
-	broker  *admin.Broker
-	metrics *admin.Metrics
-	control net.Listener
-	scrapes net.Listener // nil for none
-	log     *slog.Logger
+	broker   *admin.Broker
+	metrics  *admin.Metrics
+	audience *audience.Record
+	control  net.Listener
+	scrapes  net.Listener // nil for none
+	log      *slog.Logger
 }
 
 // newOperators opens the control socket and the listener for metrics.
 func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
-	o := &operators{log: log, broker: &admin.Broker{
+	o := &operators{log: log, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
 		Version: version(), Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) {
 			if c := compiler.Confinement(); c != nil {
@@ -67,6 +71,24 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 		return nil, err
 	}
 	return o, nil
+}
+
+// request notes what became of a request.
+func (o *operators) request(d session.Done) {
+	o.metrics.Request(d)
+	if d.Err == nil && (d.Task == "list" || d.Task == "select") {
+		o.audience.Saw(d.Grant.User, d.Grant.Groups, d.Address)
+	}
+}
+
+// people gives whom a commit must not lock out.
+func (o *operators) people() []snapshot.Person {
+	users := o.audience.Recent()
+	out := make([]snapshot.Person, len(users))
+	for i, u := range users {
+		out[i] = snapshot.Person{Name: u.Name, Groups: u.Groups, Address: u.Address, Time: u.Last}
+	}
+	return out
 }
 
 // answer answers operators until the context ends.

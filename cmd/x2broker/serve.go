@@ -101,10 +101,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	}
 	keeper := snapshot.New(snapshot.Options{
 		Source: src, Compiler: compiler, StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
-		Log: log, Now: time.Now, Rand: mathrand.Float64,
+		Log: log, Now: time.Now, Rand: mathrand.Float64, Audience: ops.people,
 	})
 	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
-	service.Observe(ops.metrics.Request)
+	service.Observe(ops.request)
 	ops.broker.Keeper = keeper
 	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
@@ -120,7 +120,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify)
+	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.

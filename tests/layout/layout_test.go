@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"broker/worker":         {"schema", "broker/source"},
 	"broker/identity":       {},
 	"broker/farm":           {"schema", "policy"},
+	"broker/audience":       {},
 	"broker/session":        {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
 	"broker/frontend":       {},
 	"broker/frontend/plain": {"broker/session", "broker/frontend"},

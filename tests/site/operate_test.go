@@ -323,3 +323,28 @@ func TestABrokerThatWasKilledAtAnyTimeServesAgain(t *testing.T) {
 	}
 	eventually(t, b.Client("sam", "127.0.0.2"), "lab", "last")
 }
+
+func TestACommitThatLocksEverybodyOutNeedsAnOperator(t *testing.T) {
+	repo := brokertest.NewRepo(t, campus)
+	state := t.TempDir()
+	students := map[string][]string{}
+	for _, name := range []string{"ann", "ben", "cem", "dia", "eli"} {
+		students[name] = []string{"students"}
+	}
+	b := brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\"}\nstateDir: %q\n", repo.URL(), state)+brokertest.Users(t, students))
+	for name := range students {
+		if diff := cmp.Diff([]string{"lab"}, ids(t, b.Client(name, "127.0.0.2"))); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	closed := repo.Push(brokertest.Files{"policy/login.rego": "package x2go.login\n\ndeny contains \"the lab is closed\"\n"})
+	contains(t, operator(t, state, 3, "status", "--wait", closed), "by gate Tested", "of 5 users of the last 7 days 5 would see nothing any more",
+		"ann, ben, cem, dia, eli", "x2broker pin "+closed)
+	if diff := cmp.Diff([]string{"lab"}, ids(t, b.Client("ann", "127.0.0.2"))); diff != "" {
+		t.Errorf("locked out (-want +got):\n%s", diff)
+	}
+	operator(t, state, 0, "pin", closed)
+	if _, err := b.Client("ann", "127.0.0.2").List(context.Background()); err == nil {
+		t.Error("the operator's word does not count")
+	}
+}
