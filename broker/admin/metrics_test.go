@@ -2,12 +2,18 @@ package admin_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/session"
@@ -94,5 +100,32 @@ func TestRequestsAreCountedWithoutNames(t *testing.T) {
 	)
 	if _, text := get(t, m.Handler()); strings.Contains(text, "alice") || strings.Contains(text, "192.0.2.1") {
 		t.Errorf("names a user:\n%s", text)
+	}
+}
+
+func TestThePageNamesEveryMetric(t *testing.T) {
+	f := newFixture(t)
+	m := admin.NewMetrics(f.broker)
+	m.Request(session.Done{Task: "list", Err: &session.DeniedError{Reason: "malformed"}})
+	call(admin.NewWebhook(admin.GitHub, []byte(secret), func() {}, m, time.Now, slog.New(slog.DiscardHandler)), "")
+	if _, err := f.client.Freeze(t.Context(), "", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	_, text := get(t, m.Handler())
+	page, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var real, told []string
+	for _, match := range regexp.MustCompile(`(?m)^# TYPE (x2broker_\w+)`).FindAllStringSubmatch(text, -1) {
+		real = append(real, match[1])
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(x2broker_\\w+)`").FindAllStringSubmatch(string(page), -1) {
+		told = append(told, match[1])
+	}
+	slices.Sort(real)
+	slices.Sort(told)
+	if diff := cmp.Diff(real, told); diff != "" {
+		t.Errorf("the table of docs/operate.md (-real +told):\n%s", diff)
 	}
 }

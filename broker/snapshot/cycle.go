@@ -240,7 +240,7 @@ func (k *Keeper) refuse(refused *RefusedError) {
 	shown = shown[:min(len(shown), logged)]
 	now := k.now().UTC()
 	k.note(func(s *Status) {
-		stage := Stage{Revision: rev, Time: now, Reason: fmt.Sprintf("%d errors, the first: %s", countErrors(diags), shown[0])}
+		stage := Stage{Revision: rev, Time: now, Reason: summary(diags, shown[0])}
 		if refused.Gate == Tested {
 			s.Tested = stage
 		} else {
@@ -255,6 +255,14 @@ func (k *Keeper) refuse(refused *RefusedError) {
 		log.Error("revision refused, and there is no good one to serve")
 	}
 	k.logDiagnostics(slog.LevelError, rev, shown)
+}
+
+// summary says in one line what is wrong.
+func summary(diags schema.Diagnostics, first schema.Diagnostic) string {
+	if n := countErrors(diags); n != 1 {
+		return fmt.Sprintf("%d errors, the first: %s", n, first)
+	}
+	return "1 error: " + first.String()
 }
 
 // failed logs what keeps the source from being read, once for each reason.

@@ -26,26 +26,33 @@ type Person struct {
 // fifth of the people of late, and from at least five.
 const (
 	maxPeople   = 2000 // that are looked at
-	guardTime   = 20 * time.Second
+	guardTime   = 5 * time.Second
 	leastLosers = 5
 	lossShare   = 5 // one in so many
 	namedLosers = 5
 )
 
+// hints says for sets of groups which profile somebody with them saw: to ask
+// for one profile is much cheaper than to ask for all, and it is enough to know
+// of one.
+type hints map[string]string
+
+const maxHints = 10_000
+
 // guard compares what serves with what would. The diagnostic is an error if the
 // revision locks out too many, and a warning if it locks out anybody at all;
 // nil for nobody. People of whom the time does not suffice to know are left out.
-func guard(ctx context.Context, old, next *Snapshot, people []Person) *schema.Diagnostic {
+func guard(ctx context.Context, old, next *Snapshot, people []Person, known hints) *schema.Diagnostic {
 	ctx, cancel := context.WithTimeout(ctx, guardTime)
 	defer cancel()
-	known := 0
+	total := 0
 	var losers []string
 	for _, p := range people[:min(len(people), maxPeople)] {
-		loses := !sees(ctx, next, p) && sees(ctx, old, p)
+		loses := !known.sees(ctx, next, p) && known.sees(ctx, old, p)
 		if ctx.Err() != nil {
 			break
 		}
-		known++
+		total++
 		if loses {
 			losers = append(losers, p.Name)
 		}
@@ -53,8 +60,8 @@ func guard(ctx context.Context, old, next *Snapshot, people []Person) *schema.Di
 	if len(losers) == 0 {
 		return nil
 	}
-	d := &schema.Diagnostic{Severity: schema.Warning, Pos: schema.Position{File: "."}, Message: loss(losers, known)}
-	if len(losers) >= leastLosers && len(losers)*lossShare > known {
+	d := &schema.Diagnostic{Severity: schema.Warning, Pos: schema.Position{File: "."}, Message: loss(losers, total)}
+	if len(losers) >= leastLosers && len(losers)*lossShare > total {
 		d.Severity = schema.Error
 		d.Message = fmt.Sprintf("locks out too many: %s. If that is meant: x2broker pin %s", d.Message, next.Revision.ID)
 	}
@@ -62,18 +69,18 @@ func guard(ctx context.Context, old, next *Snapshot, people []Person) *schema.Di
 }
 
 // loss says in words who loses everything.
-func loss(losers []string, known int) string {
+func loss(losers []string, total int) string {
 	slices.Sort(losers)
 	shown := strings.Join(losers[:min(len(losers), namedLosers)], ", ")
 	if more := len(losers) - namedLosers; more > 0 {
 		shown += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("of %d users of the last 7 days %d would see nothing any more, where they saw something: %s", known, len(losers), shown)
+	return fmt.Sprintf("of %d users of the last 7 days %d would see nothing any more, where they saw something: %s", total, len(losers), shown)
 }
 
 // sees reports whether a person may log in and would see a profile at all, as
 // it was when he came last. A policy that fails shows nothing, here as there.
-func sees(ctx context.Context, s *Snapshot, p Person) bool {
+func (h hints) sees(ctx context.Context, s *Snapshot, p Person) bool {
 	r := policy.Request{
 		User: p.Name, Groups: p.Groups, Account: p.Name, Address: p.Address, Frontend: "plain", Time: p.Time, Task: "list",
 	}
@@ -81,8 +88,21 @@ func sees(ctx context.Context, s *Snapshot, p Person) bool {
 	if err != nil || len(login.Deny) > 0 || !slices.Contains(login.Accounts, p.Name) {
 		return false
 	}
+	groups := strings.Join(p.Groups, "\x00")
+	if id := h[groups]; s.Catalog.Profiles[id] != nil {
+		if yes, err := s.Policy.Sees(ctx, r, id); err == nil && yes {
+			return true
+		}
+	}
 	ids, _ := s.Policy.Visible(ctx, r)
-	return len(ids) > 0
+	if len(ids) == 0 {
+		return false
+	}
+	if len(h) >= maxHints {
+		clear(h)
+	}
+	h[groups] = ids[0]
+	return true
 }
 
 // protect asks the guard about a revision that passed all other gates.
@@ -91,7 +111,7 @@ func (k *Keeper) protect(ctx context.Context, rev source.Revision, next *Snapsho
 	if k.audience == nil || serving == nil {
 		return nil
 	}
-	d := guard(ctx, serving, next, k.audience())
+	d := guard(ctx, serving, next, k.audience(), k.hints)
 	switch {
 	case d == nil || ctx.Err() != nil:
 		return nil

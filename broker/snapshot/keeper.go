@@ -69,6 +69,7 @@ type Keeper struct {
 	failure  string            // what went wrong last time, "" for nothing
 	unkept   *unkept           // what could not be written to StateDir yet
 	tested   [sha256.Size]byte // the policies whose Rego tests passed last
+	hints    hints
 }
 
 // New returns a Keeper that does nothing before [Keeper.Run] or [Keeper.Refresh].
@@ -82,6 +83,7 @@ func New(opts Options) *Keeper {
 		now:      opts.Now,
 		rand:     opts.Rand,
 		audience: opts.Audience,
+		hints:    hints{},
 		first:    make(chan struct{}),
 		turn:     make(chan struct{}, 1),
 		nudged:   make(chan struct{}, 1),
