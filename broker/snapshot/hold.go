@@ -36,7 +36,7 @@ type Hold struct {
 	UID      int             `json:"uid"`
 	Reason   string          `json:"reason,omitempty"`
 	Since    time.Time       `json:"since"`
-	Until    time.Time       `json:"until"` // zero: until it is lifted
+	Until    time.Time       `json:"until,omitzero"` // zero: until it is lifted
 }
 
 // An Order is what an operator says of a hold.

@@ -68,7 +68,7 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 		if o.scrapes != nil {
 			o.scrapes.Close()
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w (choose another state directory with --state-dir)", err)
 	}
 	return o, nil
 }
