@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"syscall"
 	"testing"
 )
 
@@ -22,4 +23,10 @@ func Run(tb testing.TB, args ...string) (output string, code int) {
 		tb.Fatalf("x2broker %q: %v", args, err)
 	}
 	return string(out), 0
+}
+
+// Stop asks the broker to end, as systemd does, and waits for it.
+func (b *Broker) Stop() {
+	b.tb.Helper()
+	b.end(syscall.SIGTERM)
 }

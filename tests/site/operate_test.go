@@ -348,3 +348,46 @@ func TestACommitThatLocksEverybodyOutNeedsAnOperator(t *testing.T) {
 		t.Error("the operator's word does not count")
 	}
 }
+
+// systemd may start what comes after the broker as soon as its listeners are
+// open: a site that is away must not hold up a boot.
+func TestSystemdIsToldThatTheListenersAreOpen(t *testing.T) {
+	dir, err := os.MkdirTemp("", "notify") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	heard, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/s", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heard.Close()
+	if err := heard.SetReadDeadline(time.Now().Add(brokertest.Deadline)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NOTIFY_SOCKET", dir+"/s")
+	hear := func(want string) {
+		t.Helper()
+		b := make([]byte, 1024)
+		for {
+			n, err := heard.Read(b)
+			if err != nil {
+				t.Fatalf("waiting for %q: %v", want, err)
+			}
+			if strings.HasPrefix(string(b[:n]), want) {
+				return
+			}
+		}
+	}
+	site := t.TempDir() + "/site"
+	b := brokertest.Start(t, settings(t, site, t.TempDir()))
+	hear("READY=1\nSTATUS=Serving nothing")
+	if status, text := b.Get("/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: %d %s", status, text)
+	}
+	hear("STATUS=Serving nothing, Fetched fails")
+	writeSite(t, site, campus)
+	hear("STATUS=Serving files-")
+	b.Stop()
+	hear("STOPPING=1")
+}
