@@ -72,11 +72,23 @@ func NewControl(b *Broker, log *slog.Logger) *Control {
 }
 
 // Serve answers on the listener, one of [ListenControl], until the context ends.
+// Then it waits for what is being answered, which the end of the context ends.
 func (c *Control) Serve(ctx context.Context, l net.Listener) error {
 	c.server.BaseContext = func(net.Listener) context.Context { return ctx }
-	stop := context.AfterFunc(ctx, func() { c.server.Close() })
-	defer stop()
-	if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), controlRead)
+		defer cancel()
+		if err := c.server.Shutdown(limited); err != nil {
+			c.server.Close()
+		}
+	})
+	err := c.server.Serve(l)
+	if !stop() {
+		<-ended
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

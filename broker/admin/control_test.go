@@ -1,8 +1,11 @@
 package admin_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -213,4 +216,69 @@ func TestARefusedPinSaysWhy(t *testing.T) {
 	if _, err := f.client.Pin(t.Context(), "0123456", "", time.Time{}); !errors.As(err, &rejected) || len(rejected.Diagnostics) != 0 {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestOrdersThatAreNoneAreRefused(t *testing.T) {
+	f := newFixture(t)
+	conn := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(f.dir, "control.sock"))
+	}}}
+	defer conn.CloseIdleConnections()
+	for name, c := range map[string]struct {
+		method, path, body string
+		want               int
+	}{
+		"garbage":           {"POST", "freeze", "{", 400},
+		"nothing":           {"POST", "freeze", "", 400},
+		"unknown field":     {"POST", "freeze", `{"force": true}`, 400},
+		"too long":          {"POST", "freeze", `{"reason": "` + strings.Repeat("x", 1<<20) + `"}`, 400},
+		"a look at orders":  {"GET", "freeze", "", 405},
+		"unknown order":     {"POST", "stop", "{}", 404},
+		"nothing to lift":   {"POST", "unpin", "{}", 409},
+		"wait for ever":     {"GET", "wait?commit=0123456&timeout=100h", "", 400},
+		"wait for nothing":  {"GET", "wait?timeout=1s", "", 400},
+		"wait without time": {"GET", "wait?commit=0123456", "", 400},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, "http://x/v1/"+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := conn.Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.want {
+			t.Errorf("%s: %s, want %d", name, resp.Status, c.want)
+		}
+	}
+	if f.keeper.Status().Hold != nil {
+		t.Error("something is held")
+	}
+}
+
+func TestStoppingEndsAWait(t *testing.T) {
+	dir := t.TempDir()
+	l, err := admin.ListenControl(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- admin.NewControl(f.broker, slog.New(slog.DiscardHandler)).Serve(ctx, l) }()
+	waited := make(chan struct{})
+	go func() {
+		_, _ = admin.NewClient(dir).Wait(t.Context(), "0123456", time.Hour) // what it says does not matter
+		close(waited)
+	}()
+	if _, err := admin.NewClient(dir).Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	<-waited
 }

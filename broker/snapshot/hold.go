@@ -49,8 +49,9 @@ type Order struct {
 
 // History is a source that knows its earlier revisions.
 type History interface {
-	// Find gives the revision of an id or of the beginning of one.
-	Find(ctx context.Context, id string) (source.Revision, error)
+	// Find gives the revision of an id or of the beginning of one, among those
+	// revisions and their history.
+	Find(ctx context.Context, id string, from ...source.Revision) (source.Revision, error)
 }
 
 var _ History = (*source.Git)(nil)
@@ -63,7 +64,10 @@ var ErrNoHistory = errors.New("has no history: only a site in a Git repository c
 // changes: the error is a *[RefusedError] if it does not. Pin waits for a
 // compilation that is running.
 func (k *Keeper) Pin(ctx context.Context, id string, o Order) (*Hold, error) {
-	return k.pin(ctx, "pin", o, func(ctx context.Context, h History) (source.Revision, error) { return h.Find(ctx, id) })
+	return k.pin(ctx, "pin", o, func(ctx context.Context, h History) (source.Revision, error) {
+		s := k.Status()
+		return h.Find(ctx, id, s.Fetched.Revision, s.Serving.Revision)
+	})
 }
 
 // Rollback pins the revision that served before the present one. Again, it goes

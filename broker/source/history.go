@@ -2,7 +2,10 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -15,10 +18,11 @@ const (
 	maxHistory = 200_000
 )
 
-// Find gives a commit of the ref's history by its id, or by the first 7 or more
-// hex digits of it. It asks the store and not the repository: a commit that was
-// never fetched is not found.
-func (g *Git) Find(ctx context.Context, id string) (found Revision, err error) {
+// Find gives a commit by its id, or by the first 7 or more hex digits of it. It
+// must be one of those revisions, which Fetch gave some time, or in the history
+// of one: so nothing is found that Fetch would not have given. Find asks the
+// store and not the repository.
+func (g *Git) Find(ctx context.Context, id string, from ...Revision) (found Revision, err error) {
 	id = strings.ToLower(id)
 	if len(id) < minPrefix || len(id) > 40 || strings.Trim(id, "0123456789abcdef") != "" {
 		return Revision{}, fmt.Errorf("%q is not a commit: give %d to 40 hex digits", id, minPrefix)
@@ -26,15 +30,14 @@ func (g *Git) Find(ctx context.Context, id string) (found Revision, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err = withStore(g.dir, false, func(s *store) error {
-		ref, err := s.Reference(siteRef)
-		if err != nil {
-			return &damageError{err}
+		var tips []plumbing.Hash
+		for _, rev := range from {
+			hash := plumbing.NewHash(rev.ID)
+			if _, err := s.commit(hash); err == nil {
+				tips = append(tips, hash) // else gone, with a history that was rewritten
+			}
 		}
-		tip, err := s.revision(ref.Hash()) // behind tags
-		if err != nil {
-			return err
-		}
-		match, err := s.find(ctx, plumbing.NewHash(tip.ID), id)
+		match, err := s.find(ctx, tips, id)
 		if err != nil {
 			return err
 		}
@@ -47,10 +50,13 @@ func (g *Git) Find(ctx context.Context, id string) (found Revision, err error) {
 	return found, nil
 }
 
-// find walks the history of tip for the one commit that begins with id.
-func (s *store) find(ctx context.Context, tip plumbing.Hash, id string) (match plumbing.Hash, err error) {
-	seen := map[plumbing.Hash]bool{tip: true}
-	for next := []plumbing.Hash{tip}; len(next) > 0 && len(seen) <= maxHistory; {
+// find walks the history of the tips for the one commit that begins with id.
+func (s *store) find(ctx context.Context, tips []plumbing.Hash, id string) (match plumbing.Hash, err error) {
+	seen := map[plumbing.Hash]bool{}
+	for _, tip := range tips {
+		seen[tip] = true
+	}
+	for next := slices.Collect(maps.Keys(seen)); len(next) > 0 && len(seen) <= maxHistory; {
 		hash := next[0]
 		next = next[1:]
 		if strings.HasPrefix(hash.String(), id) {
@@ -77,7 +83,7 @@ func (s *store) find(ctx context.Context, tip plumbing.Hash, id string) (match p
 		}
 	}
 	if match.IsZero() {
-		return match, fmt.Errorf("not found: the newest commit that was fetched is %s", tip)
+		return match, errors.New("not found among the commits that were fetched: is it on the branch that the broker follows?")
 	}
 	return match, nil
 }

@@ -22,10 +22,11 @@ func TestTheBeginningOfTwoCommitsIsNoName(t *testing.T) {
 	if _, err := src.Fetch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	tips := []plumbing.Hash{plumbing.NewHash(tip)}
 	ambiguous := 0
 	err = withStore(src.(*Git).dir, false, func(s *store) error {
 		for _, digit := range "0123456789abcdef" {
-			if _, err := s.find(t.Context(), plumbing.NewHash(tip), string(digit)); err != nil && strings.Contains(err.Error(), "give more digits") {
+			if _, err := s.find(t.Context(), tips, string(digit)); err != nil && strings.Contains(err.Error(), "give more digits") {
 				ambiguous++
 			}
 		}
