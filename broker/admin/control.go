@@ -129,10 +129,18 @@ func (c *Control) wait(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	c.broker.Keeper.Nudge()
-	for {
-		s, changed := c.broker.Keeper.Watch()
+	keeper := c.broker.Keeper
+	keeper.Nudge()
+	for looked := ""; ; {
+		s, changed := keeper.Watch()
 		outcome := outcomeOf(s, commit)
+		// A newer commit may have overtaken it; that takes time to find out.
+		if outcome == "" && looked != s.Serving.Revision.ID {
+			looked = s.Serving.Revision.ID
+			if keeper.Includes(ctx, s.Serving.Revision, commit) {
+				outcome = Serves
+			}
+		}
 		if outcome == "" {
 			select {
 			case <-changed:

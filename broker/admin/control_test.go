@@ -282,3 +282,18 @@ func TestStoppingEndsAWait(t *testing.T) {
 	}
 	<-waited
 }
+
+func TestWaitEndsWhenANewerCommitServes(t *testing.T) {
+	f := newFixture(t)
+	overtaken := f.repo.Commit(gittest.Commit{Files: broken})
+	last := f.repo.Commit(gittest.Commit{Files: site("two")})
+	f.run(t)
+	w, err := f.client.Wait(t.Context(), overtaken, time.Minute)
+	if err != nil || w.Outcome != admin.Serves || w.Report.Stages[4].Commit != last {
+		t.Errorf("%v, %v", w, err)
+	}
+	other := f.repo.Commit(gittest.Commit{Branch: "feature", Files: site("three")})
+	if w, err := f.client.Wait(t.Context(), other, 10*time.Millisecond); err != nil || w.Outcome != admin.TimedOut {
+		t.Errorf("a commit of another branch: %v, %v", w.Outcome, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,6 +69,20 @@ func (k *Keeper) Pin(ctx context.Context, id string, o Order) (*Hold, error) {
 		s := k.Status()
 		return h.Find(ctx, id, s.Fetched.Revision, s.Serving.Revision)
 	})
+}
+
+// Includes reports whether a revision is the one of that id, or has it in its
+// history.
+func (k *Keeper) Includes(ctx context.Context, rev source.Revision, id string) bool {
+	if rev.ID == "" || strings.HasPrefix(rev.ID, id) {
+		return rev.ID != ""
+	}
+	history, is := k.source.(History)
+	if !is {
+		return false
+	}
+	_, err := history.Find(ctx, id, rev)
+	return err == nil
 }
 
 // Rollback pins the revision that served before the present one. Again, it goes

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/snapshot"
 )
 
 // controlFlags name the broker that a command talks to.
@@ -60,7 +62,7 @@ func (c *statusCmd) Run(ctx context.Context, io stdio) error {
 	} else if waited.Outcome != admin.Serves {
 		err = waited.Report.WriteText(io.out, time.Now())
 	} else {
-		_, err = fmt.Fprintf(io.out, "%s serves\n", c.Wait)
+		_, err = fmt.Fprintln(io.out, servesText(c.Wait, waited.Report))
 	}
 	switch {
 	case err != nil:
@@ -73,6 +75,16 @@ func (c *statusCmd) Run(ctx context.Context, io stdio) error {
 		return fmt.Errorf("commit %s does not serve after %v: is it pushed to the branch that the broker follows?", c.Wait, c.Timeout)
 	}
 	return nil
+}
+
+// servesText names the commit that serves if it is a newer one.
+func servesText(commit string, r admin.Report) string {
+	for _, s := range r.Stages {
+		if s.Stage == snapshot.Serving && !strings.HasPrefix(s.Commit, strings.ToLower(commit)) {
+			return fmt.Sprintf("%s serves, as part of %s", commit, s.Commit)
+		}
+	}
+	return commit + " serves"
 }
 
 func (c *controlFlags) print(io stdio, r admin.Report) error {

@@ -391,3 +391,11 @@ func TestSystemdIsToldThatTheListenersAreOpen(t *testing.T) {
 	b.Stop()
 	hear("STOPPING=1")
 }
+
+func TestAnOvertakenCommitCountsAsServing(t *testing.T) {
+	repo := brokertest.NewRepo(t, campus)
+	first, state := repo.Push(extra("one")), t.TempDir()
+	last := repo.Push(extra("two"))
+	brokertest.Start(t, settings(t, repo.URL(), state)).WaitReady()
+	contains(t, operator(t, state, 0, "status", "--wait", first[:10]), first[:10]+" serves, as part of "+last)
+}
