@@ -39,6 +39,7 @@ type Config struct {
 	DeniedStatus   int // HTTP status of a refused plain login, 200 or 401
 	StateDir       string
 	Verify         Verify
+	Webhook        Webhook
 
 	// Warnings are things that an operator should know, one sentence each.
 	Warnings []string
@@ -66,6 +67,7 @@ type SiteAuth struct {
 type Listen struct {
 	HTTP           string
 	HTTPS          string
+	Metrics        string           // for Prometheus, in clear
 	Certificate    *tls.Certificate // nil unless HTTPS is on
 	TrustedProxies []netip.Prefix
 	BasePath       string // "/" or "/prefix", no slash at the end
@@ -129,7 +131,7 @@ func (c *Config) Validate() error {
 	if c.Listen.HTTP == "" && c.Listen.HTTPS == "" {
 		p.add("listen", "the broker would listen nowhere: give http or https")
 	}
-	for _, l := range []struct{ field, address string }{{"listen.http", c.Listen.HTTP}, {"listen.https", c.Listen.HTTPS}} {
+	for _, l := range []struct{ field, address string }{{"listen.http", c.Listen.HTTP}, {"listen.https", c.Listen.HTTPS}, {"listen.metrics", c.Listen.Metrics}} {
 		if l.address == "" {
 			continue
 		}
@@ -139,6 +141,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Listen.HTTP != "" && !loopback(c.Listen.HTTP) {
 		c.warn("listen.http %s is reachable from other machines, and passwords travel in clear there: use https, or a proxy in front", c.Listen.HTTP)
+	}
+	if c.Listen.Metrics != "" && !loopback(c.Listen.Metrics) {
+		c.warn("listen.metrics %s is reachable from other machines: anybody there can read the figures of the broker", c.Listen.Metrics)
 	}
 	if c.Site.Poll < minPoll || c.Site.Poll > maxPoll {
 		p.add("site.poll", "%v is not between %v and %v", c.Site.Poll, minPoll, maxPoll)

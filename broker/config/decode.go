@@ -26,6 +26,7 @@ type raw struct {
 		HTTP           *string
 		HTTPS          string
 		SSH            string
+		Metrics        string
 		TLS            struct{ Cert, Key string }
 		TrustedProxies []string
 		BasePath       string
@@ -41,6 +42,7 @@ type raw struct {
 	}
 	StateDir string
 	Verify   *rawVerify
+	Webhook  *rawWebhook
 
 	verify Verify
 }
@@ -182,6 +184,8 @@ func (r *raw) fill(c *Config, p *problems) {
 		p.add("listen.ssh", "this version has no SSH broker yet: leave it empty")
 	}
 	r.fillTLS(c, p)
+	c.Listen.Metrics = r.Listen.Metrics
+	r.Webhook.fill(c, p)
 	c.Listen.TrustedProxies = p.prefixes("listen.trustedProxies", r.Listen.TrustedProxies)
 	if r.Listen.BasePath != "" {
 		c.Listen.BasePath = p.basePath(r.Listen.BasePath)

@@ -70,6 +70,7 @@ type Service struct {
 	log       *slog.Logger
 	waiting   chan struct{}
 	maxWait   time.Duration
+	observe   func(Done) // nil for nobody
 }
 
 // New returns a Service.
@@ -97,6 +98,7 @@ type Request struct {
 // Grant is the part that all granted answers share.
 type Grant struct {
 	User     string // canonical name
+	Groups   []string
 	Ticket   string // for the client's next request; "" when it shall keep what it has
 	Revision string // of the snapshot that decided
 }
@@ -142,7 +144,8 @@ type Selection struct {
 const maxHosts = 8
 
 // Login only logs in, and hands out a ticket.
-func (s *Service) Login(ctx context.Context, req Request) (Grant, error) {
+func (s *Service) Login(ctx context.Context, req Request) (out Grant, err error) {
+	defer s.done("login", req, s.now(), &out, &err)
 	d, err := s.enter(ctx, req, "login")
 	if err != nil {
 		return Grant{}, err
@@ -152,17 +155,19 @@ func (s *Service) Login(ctx context.Context, req Request) (Grant, error) {
 }
 
 // Verify tells whether Login would succeed, and leaves the ticket as it is.
-func (s *Service) Verify(ctx context.Context, req Request) (Grant, error) {
+func (s *Service) Verify(ctx context.Context, req Request) (out Grant, err error) {
+	defer s.done("verify", req, s.now(), &out, &err)
 	d, err := s.enter(ctx, req, "login")
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{User: d.login.Identity.Name, Revision: d.snap.Revision.ID}, nil
+	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Revision: d.snap.Revision.ID}, nil
 }
 
 // List gives the profiles that the policy shows to the user. The account does
 // not count: clients ask for one when they select.
-func (s *Service) List(ctx context.Context, req Request) (Listing, error) {
+func (s *Service) List(ctx context.Context, req Request) (out Listing, err error) {
+	defer s.done("list", req, s.now(), &out.Grant, &err)
 	req.Account = ""
 	d, err := s.enter(ctx, req, "list")
 	if err != nil {
@@ -213,7 +218,8 @@ func profile(catalog *schema.Catalog, p *schema.Profile) Profile {
 
 // Select chooses a server for a profile. Whether the user may see the profile
 // is decided again: a list proves nothing.
-func (s *Service) Select(ctx context.Context, req Request, profileID string) (Selection, error) {
+func (s *Service) Select(ctx context.Context, req Request, profileID string) (selection Selection, err error) {
+	defer s.done("select", req, s.now(), &selection.Grant, &err)
 	d, err := s.enter(ctx, req, "select")
 	if err != nil {
 		return Selection{}, err
@@ -318,7 +324,7 @@ func (s *Service) snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 
 // grant turns or issues the ticket; nothing may refuse the request after it.
 func (d *door) grant() Grant {
-	return Grant{User: d.login.Identity.Name, Ticket: d.login.Renew(), Revision: d.snap.Revision.ID}
+	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Ticket: d.login.Renew(), Revision: d.snap.Revision.ID}
 }
 
 func (d *door) refuse(ctx context.Context, err *RefusedError, why string, attrs ...slog.Attr) error {

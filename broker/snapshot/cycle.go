@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/schema"
@@ -20,6 +21,7 @@ const logged = 20
 // test of it fails.
 type RefusedError struct {
 	Revision    source.Revision
+	Gate        string             // the stage that it did not reach
 	Diagnostics schema.Diagnostics // all, sorted by file and line
 }
 
@@ -71,14 +73,65 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 		}
 	}()
 	rev, err := k.source.Fetch(ctx)
-	if err != nil {
-		return err
-	}
-	k.note(func(s *Status) {
-		if s.Fetched.Revision.ID != rev.ID {
-			s.Fetched = Stage{Revision: rev, Time: k.now().UTC()}
+	if u := new(source.UnverifiedError); errors.As(err, &u) {
+		k.unverified(u)
+		if hold := k.holding(); hold != nil {
+			return k.stay(ctx, hold)
 		}
-	})
+		return nil
+	}
+	if err == nil {
+		k.note(func(s *Status) {
+			if s.Fetched.Revision.ID != rev.ID {
+				s.Fetched = Stage{Revision: rev, Time: k.now().UTC()}
+			}
+		})
+	}
+	hold := k.holding()
+	if hold == nil {
+		if err != nil {
+			return err
+		}
+		return k.take(ctx, rev)
+	}
+	// The newest revision waits. It stays refused if it was.
+	if err == nil && k.refused != nil && k.refused.Revision.ID != rev.ID && k.refused.Revision.ID != hold.Revision.ID {
+		k.refused = nil
+		k.note(func(s *Status) { s.Refused = nil })
+	}
+	if e := k.stay(ctx, hold); e != nil {
+		return e
+	}
+	return err
+}
+
+// unverified refuses a commit that the source found unverified, once.
+func (k *Keeper) unverified(u *source.UnverifiedError) {
+	if k.refused == nil || k.refused.Revision.ID != u.Commit {
+		k.refuse(&RefusedError{source.Revision{ID: u.Commit}, Verified, schema.Diagnostics{{
+			Severity: schema.Error, Pos: schema.Position{File: "."}, Message: u.Err.Error(),
+		}}})
+	}
+}
+
+// stay brings the held revision back if it does not serve, as after a restart
+// without the kept site.
+func (k *Keeper) stay(ctx context.Context, hold *Hold) error {
+	switch serving := k.Current(); {
+	case serving != nil && (hold.Revision.ID == "" || hold.Revision.ID == serving.Revision.ID):
+		return nil
+	case hold.Revision.ID == "":
+		return fmt.Errorf("%s: x2broker unfreeze follows the source again", hold.Reason)
+	}
+	if err := k.take(ctx, hold.Revision); err != nil {
+		return fmt.Errorf("an operator's %s holds %s (x2broker un%s follows the source again): %w", hold.Kind, hold.Revision.ID, hold.Kind, err)
+	}
+	return nil
+}
+
+// take leads one revision through the gates and serves it, unless it serves or
+// is refused already.
+func (k *Keeper) take(ctx context.Context, rev source.Revision) error {
 	if k.refused != nil && k.refused.Revision.ID == rev.ID {
 		return nil
 	}
@@ -90,48 +143,99 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	tree, err := k.source.Tree(ctx, rev)
+	c, err := k.prepare(ctx, rev, true)
 	if err != nil {
 		return err
 	}
+	if c.refused != nil {
+		k.refuse(c.refused)
+		return nil
+	}
+	k.swap.Lock()
+	defer k.swap.Unlock()
+	if h := k.held(); h != nil && h.Revision.ID != rev.ID {
+		return nil // an operator was faster
+	}
+	k.serveKept(c, "fetched")
+	return nil
+}
+
+// A candidate is a revision that went through the gates: either snap or refused
+// is set.
+type candidate struct {
+	tree    *source.Tree
+	snap    *Snapshot
+	refused *RefusedError
+}
+
+// prepare leads a revision through the gates; the lock-out guard is one of them
+// unless an operator asks for the revision himself. Its error is of the source
+// or of the context.
+func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool) (*candidate, error) {
+	if k.verified != nil { // by the source, before it gave the revision
+		k.note(func(s *Status) { s.Verified = Stage{Revision: rev, Time: k.now().UTC(), Reason: *k.verified} })
+	}
+	tree, err := k.source.Tree(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	began := k.now()
 	snap, diags := k.builder.Build(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case snap == nil:
-		k.refuse(rev, diags)
-		return nil
+		return &candidate{refused: &RefusedError{rev, Compiled, diags}}, nil
 	}
+	k.note(func(s *Status) { s.Compiled = k.reached(rev, began) })
+	began = k.now()
 	var failures schema.Diagnostics
 	for _, f := range RunCases(ctx, snap) {
 		failures = append(failures, f.Diagnostic())
 	}
 	failures = append(failures, k.test(ctx, tree)...)
+	if guarded && len(failures) == 0 {
+		failures = k.protect(ctx, rev, snap)
+	}
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case len(failures) > 0:
-		k.refuse(rev, append(diags, failures...))
-	default:
-		// Kept first: a crash right after the first answer must not lose what
-		// gave it.
-		k.keep(rev, tree)
-		k.writeUnkept()
-		k.serve(snap, "fetched")
+		return &candidate{refused: &RefusedError{rev, Tested, append(diags, failures...)}}, nil
 	}
-	return nil
+	k.note(func(s *Status) { s.Tested = k.reached(rev, began) })
+	return &candidate{tree: tree, snap: snap}, nil
+}
+
+// reached is a stage that a revision has reached now.
+func (k *Keeper) reached(rev source.Revision, began time.Time) Stage {
+	now := k.now()
+	return Stage{Revision: rev, Time: now.UTC(), Took: now.Sub(began)}
+}
+
+// serveKept keeps the revision on disk, and then serves it: a crash right after
+// the first answer must not lose what gave it. Called with swap locked.
+func (k *Keeper) serveKept(c *candidate, reason string) {
+	k.keep(c.snap.Revision, c.tree)
+	k.writeUnkept()
+	k.serve(c.snap, reason)
 }
 
 // serve swaps the snapshot in. Requests that began with the old one end with it.
+// Called with swap locked.
 func (k *Keeper) serve(snap *Snapshot, reason string) {
 	now := k.now().UTC()
 	snap.Compiled = now
 	before := k.current.Swap(snap)
-	k.refused = nil
+	k.remember(snap.Revision, k.hold != nil)
+	if k.hold == nil || k.refused != nil && k.refused.Revision.ID == snap.Revision.ID {
+		k.refused = nil
+	}
 	k.note(func(s *Status) {
-		stage := Stage{Revision: snap.Revision, Time: now}
-		s.Compiled, s.Serving, s.Refused = stage, stage, nil
-		s.Serving.Reason = reason
+		s.Serving = Stage{Revision: snap.Revision, Time: now, Reason: reason}
+		if k.refused == nil {
+			s.Refused = nil
+		}
 	})
 	log := k.revision(snap.Revision)
 	if before != nil {
@@ -145,18 +249,27 @@ func (k *Keeper) serve(snap *Snapshot, reason string) {
 	}
 }
 
-// refuse remembers a revision that does not compile, so that it is neither
+// refuse remembers a revision that does not pass a gate, so that it is neither
 // compiled nor logged again.
-func (k *Keeper) refuse(rev source.Revision, diags schema.Diagnostics) {
-	k.refused = &RefusedError{Revision: rev, Diagnostics: diags}
+func (k *Keeper) refuse(refused *RefusedError) {
+	k.refused = refused
+	rev, diags := refused.Revision, refused.Diagnostics
 	shown := worstFirst(diags)
 	shown = shown[:min(len(shown), logged)]
 	now := k.now().UTC()
 	k.note(func(s *Status) {
-		s.Compiled = Stage{Revision: rev, Time: now, Reason: fmt.Sprintf("%d errors, the first: %s", countErrors(diags), shown[0])}
-		s.Refused = &Refusal{Revision: rev, Time: now, Diagnostics: shown, Total: len(diags)}
+		stage := Stage{Revision: rev, Time: now, Reason: summary(diags, shown[0])}
+		switch refused.Gate {
+		case Verified:
+			s.Verified = stage
+		case Tested:
+			s.Tested = stage
+		default:
+			s.Compiled = stage
+		}
+		s.Refused = &Refusal{Revision: rev, Gate: refused.Gate, Time: now, Diagnostics: shown, Total: len(diags)}
 	})
-	log := k.revision(rev).With("errors", countErrors(diags))
+	log := k.revision(rev).With("gate", refused.Gate, "errors", countErrors(diags))
 	if serving := k.Current(); serving != nil {
 		log.Error("revision refused, the last good one serves on", "serving", serving.Revision.ID)
 	} else {
@@ -165,10 +278,20 @@ func (k *Keeper) refuse(rev source.Revision, diags schema.Diagnostics) {
 	k.logDiagnostics(slog.LevelError, rev, shown)
 }
 
+// summary says in one line what is wrong.
+func summary(diags schema.Diagnostics, first schema.Diagnostic) string {
+	if n := countErrors(diags); n != 1 {
+		return fmt.Sprintf("%d errors, the first: %s", n, first)
+	}
+	return "1 error: " + first.String()
+}
+
 // failed logs what keeps the source from being read, once for each reason.
 func (k *Keeper) failed(err error) {
 	k.note(func(s *Status) {
-		s.Failures++
+		if s.Failures++; s.Failures == 1 {
+			s.FailingSince = k.now().UTC()
+		}
 		s.Fetched.Reason = err.Error()
 	})
 	level := slog.LevelWarn
@@ -187,7 +310,7 @@ func (k *Keeper) failed(err error) {
 }
 
 func (k *Keeper) recovered() {
-	k.note(func(s *Status) { s.Failures, s.Fetched.Reason = 0, "" })
+	k.note(func(s *Status) { s.Failures, s.FailingSince, s.Fetched.Reason = 0, time.Time{}, "" })
 	if k.failure != "" {
 		k.log.Info("site can be read again")
 	}

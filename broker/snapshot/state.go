@@ -59,6 +59,11 @@ func (k *Keeper) restore(ctx context.Context) {
 		log.Warn("kept site is of another source, ignoring it", "kept", name)
 		return
 	}
+	if hold := k.holding(); hold != nil && hold.Revision.ID != "" && hold.Revision.ID != rev.ID {
+		log.Warn("kept site is not what an operator holds, ignoring it", "kept", rev.ID, "held", hold.Revision.ID)
+		return
+	}
+	began := k.now()
 	snap, diags := k.rebuild(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
@@ -66,6 +71,12 @@ func (k *Keeper) restore(ctx context.Context) {
 		k.revision(rev).Warn("kept site does not compile with this version, ignoring it", "file", file, "errors", countErrors(diags))
 		k.logDiagnostics(slog.LevelWarn, rev, worstFirst(diags))
 	default:
+		k.note(func(s *Status) {
+			s.Compiled = k.reached(rev, began)
+			s.Tested = Stage{Revision: rev, Time: s.Compiled.Time, Reason: "passed before it was kept"}
+		})
+		k.swap.Lock()
+		defer k.swap.Unlock()
 		k.serve(snap, "kept on disk")
 	}
 }

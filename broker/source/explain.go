@@ -30,7 +30,7 @@ func (g *Git) explain(ctx context.Context, err error) *FetchError {
 		return found
 	}
 	var (
-		refused *refusedError
+		refused *UnverifiedError
 		limit   *limitError
 		large   *largeError
 		dns     *net.DNSError

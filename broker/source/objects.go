@@ -44,19 +44,20 @@ func (o *Objects) Descends(ctx context.Context, ancestor, commit plumbing.Hash) 
 // same and is not to be taken for verified: where later ones begin stays.
 var ErrTolerated = errors.New("not verified")
 
-// refusedError is what Verify said of a commit.
-type refusedError struct {
-	commit plumbing.Hash
-	err    error
+// UnverifiedError is in the chain of the error of Fetch when Config.Verify
+// refuses the newest commit.
+type UnverifiedError struct {
+	Commit string // its id
+	Err    error  // what Verify said
 }
 
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("commit %s is refused: %v", e.commit, e.err)
+func (e *UnverifiedError) Error() string {
+	return fmt.Sprintf("commit %s is refused: %v", e.Commit, e.Err)
 }
-func (e *refusedError) Unwrap() error { return e.err }
+func (e *UnverifiedError) Unwrap() error { return e.Err }
 
 func isRefused(err error) bool {
-	refused := new(refusedError)
+	refused := new(UnverifiedError)
 	return errors.As(err, &refused)
 }
 
@@ -81,7 +82,7 @@ func (g *Git) accept(ctx context.Context, s *store, commit plumbing.Hash) error 
 		err = fmt.Errorf("%s", damage)
 	}
 	if err != nil {
-		return &refusedError{commit, err}
+		return &UnverifiedError{commit.String(), err}
 	}
 	if err := s.SetReference(plumbing.NewHashReference(verifiedRef, commit)); err != nil {
 		return &damageError{err}

@@ -56,6 +56,7 @@ type Compiler struct {
 
 	mu       sync.Mutex
 	confined *Confinement
+	starts   int
 }
 
 // New returns a Compiler whose process starts with the first call.
@@ -82,6 +83,14 @@ func (c *Compiler) Confinement() *Confinement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.confined
+}
+
+// Starts says how often the process was started; more than once after it was
+// killed or ended.
+func (c *Compiler) Starts() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.starts
 }
 
 // Compile does what [schema.Compiler.Compile] does. When the context ends the
@@ -167,6 +176,7 @@ func (c *Compiler) running() (*process, error) {
 	}
 	c.mu.Lock()
 	c.confined = &hello
+	c.starts++
 	c.mu.Unlock()
 	c.log.Info("process that evaluates CUE started", "pid", p.cmd.Process.Pid, "confinement", hello.String())
 	if c.cache != nil {

@@ -49,6 +49,14 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Say which commits of a site a broker would refuse because of who signed them."`
 	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
 	Passwd  passwdCmd  `cmd:"" help:"Print the hash of a password for broker.cue."`
+
+	Status   statusCmd   `cmd:"" help:"Say what the running broker serves, and why; or wait for a commit."`
+	Pin      pinCmd      `cmd:"" help:"Serve one commit of the site's history and stay there."`
+	Unpin    unpinCmd    `cmd:"" help:"End pin or rollback."`
+	Rollback rollbackCmd `cmd:"" help:"Pin the commit that served before."`
+	Freeze   freezeCmd   `cmd:"" help:"Stay at the commit that serves."`
+	Unfreeze unfreezeCmd `cmd:"" help:"End freeze."`
+
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	Worker workerCmd `cmd:"" name:"compile-worker" hidden:"" help:"Compile sites for the broker that started this."`

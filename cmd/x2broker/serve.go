@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,6 +65,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		}
 		defer demo.close()
 	}
+	handed, err := activated(cfg)
+	if err != nil {
+		return err
+	}
 	if err := cfg.Validate(); err != nil {
 		if c.Config == "" {
 			err = fmt.Errorf("%w (give --config broker.cue)", err)
@@ -86,19 +91,26 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return usageError(err)
 	}
-	listeners, err := listen(cfg)
+	listeners, err := listen(cfg, handed)
 	if err != nil {
 		return err
 	}
 	compiler := newCompiler(log)
 	defer compiler.Close()
+	ops, err := newOperators(cfg, compiler, log)
+	if err != nil {
+		return err
+	}
 	keeper := snapshot.New(snapshot.Options{
 		Source: src, Compiler: compiler, StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
-		Log: log, Now: time.Now, Rand: mathrand.Float64,
+		Log: log, Now: time.Now, Rand: mathrand.Float64, Audience: ops.people, Verified: verified(cfg.Verify.Mode),
 	})
 	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
+	service.Observe(ops.request)
+	ops.broker.Keeper = keeper
+	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
-		Handler:           routes(cfg, keeper, service, log),
+		Handler:           routes(cfg, keeper, service, ops.metrics, log),
 		ReadHeaderTimeout: readTimeout / 3,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -110,7 +122,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, listeners, keeper, log)
+	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -220,6 +232,19 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 	return opened, err
 }
 
+// verified is what the status says of commits in this mode of verify.
+func verified(mode string) *string {
+	said := ""
+	switch mode {
+	case config.VerifyEnforce:
+	case config.VerifyWarn:
+		said = "mode warn: the log says what enforce would refuse"
+	default:
+		return nil
+	}
+	return &said
+}
+
 // verification is what a Git source asks about each new commit, nil for mode off.
 func verification(cfg config.Verify, log *slog.Logger) (func(context.Context, *source.Objects, plumbing.Hash, plumbing.Hash) error, error) {
 	if cfg.Mode == "" || cfg.Mode == config.VerifyOff {
@@ -249,8 +274,8 @@ func verification(cfg config.Verify, log *slog.Logger) (func(context.Context, *s
 	}, nil
 }
 
-// listen opens all listeners or none.
-func listen(cfg *config.Config) (all []net.Listener, err error) {
+// listen opens all listeners or none; handed is open already, nil for none.
+func listen(cfg *config.Config, handed net.Listener) (all []net.Listener, err error) {
 	defer func() {
 		if err != nil {
 			for _, l := range all {
@@ -262,9 +287,11 @@ func listen(cfg *config.Config) (all []net.Listener, err error) {
 		if address == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return all, fmt.Errorf("%w (choose another address with --listen-http or in broker.cue)", err)
+		l := handed
+		if l == nil || address == cfg.Listen.HTTPS {
+			if l, err = net.Listen("tcp", address); err != nil {
+				return all, fmt.Errorf("%w (choose another address with --listen-http or in broker.cue)", err)
+			}
 		}
 		l = netutil.LimitListener(l, maxConnections)
 		if address == cfg.Listen.HTTPS {
@@ -287,8 +314,20 @@ func addresses(listeners []net.Listener) []string {
 	return out
 }
 
+// named puts http or https before the addresses.
+func named(cfg *config.Config, listeners []net.Listener) []string {
+	out, names := addresses(listeners), []string{"http", "https"}
+	if cfg.Listen.HTTP == "" {
+		names = names[1:]
+	}
+	for i := range out {
+		out[i] = names[i] + " " + out[i]
+	}
+	return out
+}
+
 // routes is all that the broker answers over HTTP.
-func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, log *slog.Logger) http.Handler {
+func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, metrics *admin.Metrics, log *slog.Logger) http.Handler {
 	base := cfg.Listen.BasePath
 	if base == "/" {
 		base = ""
@@ -296,8 +335,11 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	r := chi.NewRouter()
 	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
 	r.Handle(base+"/plain/*", http.StripPrefix(base+"/plain/", plain.New(service, cfg.DeniedStatus, log)))
-	r.Method(http.MethodGet, base+"/healthz", admin.Healthz())
+	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
 	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
+	if hook := cfg.Webhook; hook.Path != "" {
+		r.Handle(base+hook.Path, admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, metrics, time.Now, log))
+	}
 	return r
 }
 
@@ -317,16 +359,16 @@ func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// serve runs the keeper and answers on all listeners until the context ends or
-// a listener fails, and then lets running requests finish.
-func serve(ctx context.Context, server *http.Server, listeners []net.Listener, keeper *snapshot.Keeper, log *slog.Logger) error {
+// serve answers on all listeners until the context ends or a listener fails,
+// and then lets running requests finish. What runs beside it has the same
+// context, and is waited for.
+func serve(ctx context.Context, server *http.Server, listeners []net.Listener, log *slog.Logger, beside ...func(context.Context)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		keeper.Run(ctx)
-	}()
+	var others sync.WaitGroup
+	for _, run := range beside {
+		others.Go(func() { run(ctx) })
+	}
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
@@ -348,6 +390,6 @@ func serve(ctx context.Context, server *http.Server, listeners []net.Listener, k
 	for ; ended < len(listeners); ended++ {
 		<-failed
 	}
-	<-kept
+	others.Wait()
 	return err
 }

@@ -88,7 +88,8 @@ func TestOnlySignedCommitsServe(t *testing.T) {
 
 	repo.Set("commit.gpgSign", "false")
 	unsigned := repo.Push(brokertest.Files{"params.cue": "package site\n\nparams: n: 2\n"})
-	enforcing.WaitLog(`msg="newest commit of the site cannot be used, waiting for another".*` + unsigned + `.*is not signed`)
+	enforcing.WaitLog(`msg="revision refused, the last good one serves on".* revision=` + unsigned + ` .*gate=Verified`)
+	enforcing.WaitLog(`msg=diagnostic .*revision=` + unsigned + ` .*is not signed`)
 	warning.WaitLog(`msg="revision serves".*revision=` + unsigned)
 	warning.WaitLog(`msg="mode enforce would refuse the newest commit" commit=` + unsigned)
 	if strings.Contains(enforcing.Log(), "revision serves\" site=\""+repo.URL()+" refs/heads/main\" revision="+unsigned) {
@@ -97,5 +98,5 @@ func TestOnlySignedCommitsServe(t *testing.T) {
 
 	repo.Set("commit.gpgSign", "true")
 	above := repo.Push(brokertest.Files{"params.cue": "package site\n\nparams: n: 3\n"})
-	enforcing.WaitLog(`msg="newest commit of the site cannot be used, waiting for another".*` + above) // what is below it is still not signed
+	enforcing.WaitLog(`msg="revision refused, the last good one serves on".* revision=` + above + ` .*gate=Verified`) // what is below it is still not signed
 }

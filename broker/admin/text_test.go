@@ -1,0 +1,116 @@
+package admin_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/snapshot"
+	"github.com/x2broker/x2broker/broker/source"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const (
+	goodCommit = "5f0c1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b"
+	badCommit  = "9abc1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b"
+)
+
+var now = time.Date(2026, 3, 2, 14, 30, 0, 0, time.UTC)
+
+func at(text string) time.Time {
+	t, err := time.Parse("2006-01-02 15:04:05", text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// quiet is a broker with which all is well.
+func quiet() admin.Report {
+	good := func(stage, when string) admin.Stage {
+		return admin.Stage{Stage: stage, Commit: goodCommit, Author: "Ada Admin", Subject: "Open the lab", Time: at(when)}
+	}
+	r := admin.Report{
+		Version: "v1.2.3", PID: 4711, UptimeS: 3*24*3600 + 4*3600, State: "Serving 5f0c1a2b3c4d",
+		Site: "https://git.example.edu/x2go/site.git refs/heads/main", Name: "Example University",
+		Stages: []admin.Stage{
+			good("Fetched", "2026-03-02 14:00:01"),
+			{Stage: "Verified", Reason: "not configured"},
+			good("Compiled", "2026-03-02 14:00:02"), good("Tested", "2026-03-02 14:00:02"), good("Serving", "2026-03-02 14:00:03"),
+		},
+		Source:    admin.Source{NextLook: at("2026-03-02 14:30:12")},
+		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
+		Worker:    "no network, no files, no programs",
+		Listeners: []string{"http 127.0.0.1:8080", "metrics 127.0.0.1:9090"},
+	}
+	r.Stages[4].Reason = "fetched"
+	return r
+}
+
+// trouble is a broker with all that can be wrong.
+func trouble() admin.Report {
+	r := quiet()
+	r.State = "Serving 5f0c1a2b3c4d, pinned until 2026-03-03 09:00 UTC, Compiled refused 9abc1a2b3c4d, Fetched fails (4 times)"
+	r.Stages[0] = admin.Stage{Stage: "Fetched", Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Time: at("2026-03-01 23:59:59")}
+	r.Stages[2] = admin.Stage{Stage: "Compiled", Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Time: at("2026-03-02 00:00:01"), Reason: "7 errors, the first: profiles/bad.cue:3:11: profiles.lab.hosts: no server has the id \"lab09\""}
+	r.Refused = &admin.Refused{
+		Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Gate: "Compiled", Since: at("2026-03-02 00:00:01"), Total: 7,
+		Diagnostics: []string{
+			`profiles/bad.cue:3:11: profiles.lab.hosts: no server has the id "lab09"`,
+			"profiles/bad.cue:4:1: two", "profiles/bad.cue:5:1: three", "profiles/bad.cue:6:1: four", "profiles/bad.cue:7:1: five", "six", "seven",
+		},
+	}
+	r.Source = admin.Source{Failures: 4, Since: at("2026-03-02 14:20:00"), Reason: "fetch: dial tcp: connection refused", NextLook: at("2026-03-02 14:34:30")}
+	r.Hold = &snapshot.Hold{
+		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
+		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),
+	}
+	return r
+}
+
+// nothing is a broker that has just started, with its repository away.
+func nothing() admin.Report {
+	return admin.Report{
+		Version: "v1.2.3", PID: 4711, UptimeS: 3, State: "Serving nothing, Fetched fails (once)", Site: "file:///srv/site.git refs/heads/main",
+		Stages: []admin.Stage{
+			{Stage: "Fetched"}, {Stage: "Verified", Reason: "not configured"}, {Stage: "Compiled"}, {Stage: "Tested"}, {Stage: "Serving"},
+		},
+		Source:    admin.Source{Failures: 1, Since: at("2026-03-02 14:29:58"), Reason: "repository not found: /srv/site.git"},
+		Listeners: []string{"http 127.0.0.1:8080"},
+	}
+}
+
+func TestStatusIsOneScreen(t *testing.T) {
+	for name, r := range map[string]admin.Report{"quiet": quiet(), "trouble": trouble(), "nothing": nothing()} {
+		var b strings.Builder
+		if err := r.WriteText(&b, now); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name+".txt")
+		if *update {
+			if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), b.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if n := strings.Count(b.String(), "\n"); n > 30 {
+			t.Errorf("%s: %d lines", name, n)
+		}
+		if strings.Contains(b.String(), "\x1b") {
+			t.Errorf("%s: a repository reaches the terminal", name)
+		}
+	}
+}

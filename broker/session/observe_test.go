@@ -1,0 +1,30 @@
+package session
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestEveryRequestIsObserved(t *testing.T) {
+	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
+	s.maxWait = time.Millisecond
+	var done []Done
+	s.Observe(func(d Done) { done = append(done, d) })
+	req := Request{Credentials: Credentials{Address: netip.MustParseAddr("192.0.2.1")}}
+	_, _ = s.Login(t.Context(), req)
+	_, _ = s.Verify(t.Context(), req)
+	_, _ = s.List(t.Context(), req)
+	_, _ = s.Select(t.Context(), req, "office")
+	if len(done) != 4 {
+		t.Fatalf("observed %d requests of 4", len(done))
+	}
+	for i, task := range []string{"login", "verify", "list", "select"} {
+		d := done[i]
+		if d.Task != task || !errors.Is(d.Err, ErrNotReady) || d.Address != req.Address || d.Took <= 0 || d.Grant.User != "" {
+			t.Errorf("%+v", d)
+		}
+	}
+}

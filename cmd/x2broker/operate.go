@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/audience"
+	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/session"
+	"github.com/x2broker/x2broker/broker/snapshot"
+	"github.com/x2broker/x2broker/broker/worker"
+)
+
+// activated gives the socket that systemd opened for HTTP, nil for none, and
+// makes the settings say where that is.
+func activated(cfg *config.Config) (net.Listener, error) {
+	all, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("take the socket of systemd: %w", err)
+	}
+	switch {
+	case len(all) == 0:
+		return nil, nil
+	case len(all) > 1, all[0] == nil:
+		return nil, fmt.Errorf("systemd handed over %d sockets: the broker takes one stream socket, for HTTP", len(all))
+	}
+	cfg.Listen.HTTP = all[0].Addr().String()
+	return all[0], nil
+}
+
+// An operators' side is what operators and their tools see of the broker.
+type operators struct {
+	broker   *admin.Broker
+	metrics  *admin.Metrics
+	audience *audience.Record
+	control  net.Listener
+	scrapes  net.Listener // nil for none
+	log      *slog.Logger
+}
+
+// newOperators opens the control socket and the listener for metrics.
+func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
+	o := &operators{log: log, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
+		Version: version(), Started: time.Now(), Now: time.Now,
+		Worker: func() (string, int) {
+			if c := compiler.Confinement(); c != nil {
+				return c.String(), compiler.Starts()
+			}
+			return "", 0
+		},
+	}}
+	o.metrics = admin.NewMetrics(o.broker)
+	var err error
+	if cfg.Listen.Metrics != "" {
+		if o.scrapes, err = net.Listen("tcp", cfg.Listen.Metrics); err != nil {
+			return nil, fmt.Errorf("%w (choose another address for listen.metrics)", err)
+		}
+		o.broker.Listeners = append(o.broker.Listeners, "metrics "+o.scrapes.Addr().String())
+	}
+	if o.control, err = admin.ListenControl(cfg.StateDir, log); err != nil {
+		if o.scrapes != nil {
+			o.scrapes.Close()
+		}
+		return nil, fmt.Errorf("%w (choose another state directory with --state-dir)", err)
+	}
+	return o, nil
+}
+
+// request notes what became of a request.
+func (o *operators) request(d session.Done) {
+	o.metrics.Request(d)
+	if d.Err == nil && (d.Task == "list" || d.Task == "select") {
+		o.audience.Saw(d.Grant.User, d.Grant.Groups, d.Address)
+	}
+}
+
+// people gives whom a commit must not lock out.
+func (o *operators) people() []snapshot.Person {
+	users := o.audience.Recent()
+	out := make([]snapshot.Person, len(users))
+	for i, u := range users {
+		out[i] = snapshot.Person{Name: u.Name, Groups: u.Groups, Address: u.Address, Time: u.Last}
+	}
+	return out
+}
+
+// answer answers operators until the context ends.
+func (o *operators) answer(ctx context.Context) {
+	if err := admin.NewControl(o.broker, o.log).Serve(ctx, o.control); err != nil {
+		o.log.Error("control socket failed: x2broker status will not work until a restart", "err", err)
+	}
+}
+
+// notify keeps systemd informed until the context ends.
+func (o *operators) notify(ctx context.Context) { admin.Notify(ctx, o.broker.Keeper, o.log) }
+
+// measure answers scrapes until the context ends.
+func (o *operators) measure(ctx context.Context) {
+	if o.scrapes == nil {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", o.metrics.Handler())
+	server := &http.Server{
+		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(o.scrapes); err != nil && ctx.Err() == nil {
+		o.log.Error("listener for metrics failed", "err", err)
+	}
+}
