@@ -57,7 +57,8 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return usageError(err)
 	}
-	log := newLogger(io.err, c.Verbose)
+	log, flush := newLogger(io.err, c.Verbose)
+	defer flush()
 	var demo *demoSite
 	if cfg.Site.URL == "" {
 		if demo, err = newDemo(cfg, c.StateDir); err != nil {
