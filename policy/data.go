@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -68,9 +67,7 @@ func newSiteData(cat *schema.Catalog, before *siteData) (*siteData, error) {
 			d.parts[name] = ast.NewTerm(v)
 		}
 	}
-	if err := d.addProfiles(before); err != nil {
-		return nil, err
-	}
+	d.addProfiles(before)
 	items := make([][2]*ast.Term, 0, len(d.parts))
 	for name, part := range d.parts {
 		items = append(items, ast.Item(ast.StringTerm(name), part))
@@ -81,7 +78,7 @@ func newSiteData(cat *schema.Catalog, before *siteData) (*siteData, error) {
 
 // addProfiles adds the profiles: the object of all of them is the same as before
 // if none has changed.
-func (d *siteData) addProfiles(before *siteData) error {
+func (d *siteData) addProfiles(before *siteData) {
 	if d.profiles = maps.Clone(before.profiles); d.profiles == nil {
 		d.profiles = make(map[string]*ast.Term, len(d.catalog.Profiles))
 	}
@@ -97,10 +94,7 @@ func (d *siteData) addProfiles(before *siteData) error {
 		}
 		perhaps = append(perhaps, p)
 	}
-	values, err := profileValues(perhaps)
-	if err != nil {
-		return err
-	}
+	values := profileValues(perhaps)
 	for i, p := range perhaps {
 		id, v := p.ID, values[i]
 		old := before.profiles[id]
@@ -128,27 +122,23 @@ func (d *siteData) addProfiles(before *siteData) error {
 		}
 		d.parts["profiles"] = ast.NewTerm(ast.NewObject(items...))
 	}
-	return nil
 }
 
 // profileValues gives profiles as policies see them, made on all processors.
-func profileValues(profiles []*schema.Profile) ([]ast.Value, error) {
-	values, errs := make([]ast.Value, len(profiles)), make([]error, len(profiles))
+func profileValues(profiles []*schema.Profile) []ast.Value {
+	values := make([]ast.Value, len(profiles))
 	var next atomic.Int32
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(profiles)) {
 		workers.Go(func() {
+			t := terms{}
 			for i := int(next.Add(1)) - 1; i < len(profiles); i = int(next.Add(1)) - 1 {
-				v, err := ast.InterfaceToValue(profileData(profiles[i]))
-				if err != nil {
-					errs[i] = fmt.Errorf("give profile %q to the policies: %w", profiles[i].ID, err)
-				}
-				values[i] = v
+				values[i] = t.profile(profiles[i])
 			}
 		})
 	}
 	workers.Wait()
-	return values, errors.Join(errs...)
+	return values
 }
 
 // samePolicyData reports whether policies cannot tell two profiles apart. It may
@@ -216,50 +206,10 @@ func serverData(s *schema.Server) map[string]any {
 	}
 }
 
-func profileData(p *schema.Profile) map[string]any {
-	settings := make(map[string]any, len(p.Settings))
-	for _, s := range p.Settings {
-		if list, ok := s.Value.([]string); ok {
-			settings[s.Key] = array(list)
-			continue
-		}
-		settings[s.Key] = s.Value
-	}
-	return map[string]any{
-		"name":    p.Name,
-		"labels":  stringMap(p.Labels),
-		"x2go":    settings,
-		"servers": array(p.Servers),
-		"access": map[string]any{
-			"everyone": p.Access.Everyone,
-			"users":    array(p.Access.Users),
-			"groups":   array(p.Access.Groups),
-			"from":     array(p.Access.From),
-			"deny": map[string]any{
-				"users":  array(p.Access.Deny.Users),
-				"groups": array(p.Access.Deny.Groups),
-				"from":   array(p.Access.Deny.From),
-			},
-		},
-		"autologin":     p.Autologin,
-		"usebrokerpass": p.UseBrokerPass,
-		"icon":          p.Icon,
-	}
-}
-
 func stringMap(m map[string]string) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
 		out[k] = v
-	}
-	return out
-}
-
-// array keeps an absent list apart from an absent field: it gives [].
-func array(list []string) []any {
-	out := make([]any, len(list))
-	for i, s := range list {
-		out[i] = s
 	}
 	return out
 }

@@ -1,0 +1,84 @@
+package policy
+
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/x2broker/x2broker/schema"
+)
+
+// terms makes values of profiles and uses the terms of texts again: profiles
+// repeat most of theirs. Terms are never changed, so that values may share them.
+type terms map[string]*ast.Term
+
+func (t terms) text(s string) *ast.Term {
+	term := t[s]
+	if term == nil {
+		term = ast.StringTerm(s)
+		t[s] = term
+	}
+	return term
+}
+
+// list keeps an absent list apart from an absent field: it gives [].
+func (t terms) list(texts []string) *ast.Term {
+	members := make([]*ast.Term, len(texts))
+	for i, s := range texts {
+		members[i] = t.text(s)
+	}
+	return ast.ArrayTerm(members...)
+}
+
+// object makes an object of keys and terms in turn.
+func (t terms) object(pairs ...any) *ast.Term {
+	items := make([][2]*ast.Term, len(pairs)/2)
+	for i := range items {
+		items[i] = ast.Item(t.text(pairs[2*i].(string)), pairs[2*i+1].(*ast.Term))
+	}
+	return ast.ObjectTerm(items...)
+}
+
+func (t terms) profile(p *schema.Profile) ast.Value {
+	labels := make([][2]*ast.Term, 0, len(p.Labels))
+	for key, value := range p.Labels {
+		labels = append(labels, ast.Item(t.text(key), t.text(value)))
+	}
+	settings := make([][2]*ast.Term, len(p.Settings))
+	for i, s := range p.Settings {
+		settings[i] = ast.Item(t.text(s.Key), t.setting(s.Value))
+	}
+	a := &p.Access
+	return t.object(
+		"name", t.text(p.Name),
+		"labels", ast.ObjectTerm(labels...),
+		"x2go", ast.ObjectTerm(settings...),
+		"servers", t.list(p.Servers),
+		"access", t.object(
+			"everyone", ast.InternedTerm(a.Everyone),
+			"users", t.list(a.Users),
+			"groups", t.list(a.Groups),
+			"from", t.list(a.From),
+			"deny", t.object(
+				"users", t.list(a.Deny.Users),
+				"groups", t.list(a.Deny.Groups),
+				"from", t.list(a.Deny.From),
+			),
+		),
+		"autologin", ast.InternedTerm(p.Autologin),
+		"usebrokerpass", ast.InternedTerm(p.UseBrokerPass),
+		"icon", t.text(p.Icon),
+	).Value
+}
+
+func (t terms) setting(value any) *ast.Term {
+	switch v := value.(type) {
+	case string:
+		return t.text(v)
+	case []string:
+		return t.list(v)
+	case bool:
+		return ast.InternedTerm(v)
+	case int:
+		return ast.InternedTerm(v)
+	}
+	return ast.NullTerm() // the schema gives no others
+}
