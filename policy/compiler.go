@@ -96,6 +96,7 @@ func prepare(ctx context.Context, cat *schema.Catalog, before *memory, known map
 		return nil, nil, nil, err
 	}
 	now := &memory{modules: m, data: data, facts: found}
+	engine.facts = found
 	if slow {
 		engine.index = newIndex(data.ids, nil)
 		engine.listingReads |= partial.reads

@@ -72,6 +72,7 @@ type Engine struct {
 	login, visible, place *query
 	overlay               *query // nil if the site defines none
 	index                 *index
+	facts                 map[string]*facts // that index was made of, by profile id
 
 	listingReads, loginReads fields // parts of the request that the answers depend on
 	listings                 cache[*Listing]

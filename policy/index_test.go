@@ -299,7 +299,8 @@ func TestKeptFactsAreThoseOfAFreshCompilation(t *testing.T) {
 		cat, files := randomSite(rt, empty), randomPolicy(rt)
 		before, after := new(Compiler), new(Compiler)
 		want, _ := before.Compile(t.Context(), cat, files)
-		kept, err := before.Cache()
+		before.Compile(t.Context(), randomChange(rt, cat), files) // as a commit that is refused later
+		kept, err := want.Cache()
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -27,18 +27,13 @@ type keptAtom struct {
 	Text  string
 }
 
-// Cache gives what Compile has found out about the site that it compiled last,
-// nil for none. It spares another process of the same x2broker the work, for the
-// same catalog and the same files only: see [Compiler.UseCache].
-func (c *Compiler) Cache() ([]byte, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last == nil {
-		return nil, nil
-	}
-	out := keptFacts{Of: make(map[string]int, len(c.last.facts))}
+// Cache gives what compiling the engine has found out. It spares another process
+// of the same x2broker the work, for the same catalog and the same files only:
+// see [Compiler.UseCache].
+func (e *Engine) Cache() ([]byte, error) {
+	out := keptFacts{Of: make(map[string]int, len(e.facts))}
 	known := map[*facts]int{}
-	for id, f := range c.last.facts {
+	for id, f := range e.facts {
 		i, ok := known[f]
 		if !ok {
 			i = len(out.Facts)

@@ -22,7 +22,7 @@ const (
 type ready struct {
 	Digest   string // of the kept site
 	Catalog  []byte
-	Policies []byte // see policy.Compiler.Cache
+	Policies []byte // see policy.Engine.Cache
 	Warnings schema.Diagnostics
 }
 
@@ -77,7 +77,7 @@ func (k *Keeper) saveReady(snap *Snapshot) error {
 	if r.Catalog, err = snap.Catalog.MarshalBinary(); err != nil {
 		return err
 	}
-	if r.Policies, err = k.builder.policies.Cache(); err != nil {
+	if r.Policies, err = snap.Policy.Cache(); err != nil {
 		return err
 	}
 	var b bytes.Buffer

@@ -61,7 +61,6 @@ func confine(memory int64) Confinement {
 	c.NoNetwork = refused(func() (int, error) { return unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0) })
 	c.NoFiles = refused(func() (int, error) { return unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	c.NoPrograms = refused(func() (int, error) {
-		// Not even by a child: this call would make one that ends at once.
 		return -1, unix.Exec("/nonexistent", nil, nil)
 	})
 	return c
