@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/rogpeppe/go-internal/txtar"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected diagnostics")
@@ -24,19 +20,7 @@ func TestDiagnostics(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files, want := map[string][]byte{}, ""
-			var kept []txtar.File
-			for _, f := range archive.Files {
-				if f.Name == "want" {
-					want = string(f.Data)
-					continue
-				}
-				files[f.Name], kept = f.Data, append(kept, f)
-			}
+			archive, files := readArchive(t, name)
 			cat := site(t, nil)
 			cat.Params = map[string]any{"labs": map[string]any{"opens": 7, "closes": 20}, "rooms": []any{"r101"}}
 			e, ds := Compile(t.Context(), cat, files)
@@ -47,16 +31,7 @@ func TestDiagnostics(t *testing.T) {
 			for _, d := range ds {
 				fmt.Fprintln(&got, d)
 			}
-			if *update {
-				archive.Files = append(kept, txtar.File{Name: "want", Data: got.Bytes()})
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(want, got.String()); diff != "" {
-				t.Errorf("%s(-want +got):\n%s", archive.Comment, diff)
-			}
+			archive.wants(t, got.String())
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
-	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // TestReports holds what is said of tests. Each archive begins with its claim;
@@ -27,19 +25,7 @@ func TestReports(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files, want := map[string][]byte{}, ""
-			var kept []txtar.File
-			for _, f := range archive.Files {
-				if f.Name == "want" {
-					want = string(f.Data)
-					continue
-				}
-				files[f.Name], kept = f.Data, append(kept, f)
-			}
+			archive, files := readArchive(t, name)
 			if e, ds := Compile(t.Context(), site(t, nil), files); e == nil {
 				t.Fatal(ds)
 			}
@@ -48,16 +34,7 @@ func TestReports(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := reported(report)
-			if *update {
-				archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got)})
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s(-want +got):\n%s", archive.Comment, diff)
-			}
+			archive.wants(t, got)
 		})
 	}
 }

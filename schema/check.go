@@ -231,7 +231,7 @@ func (s *site) checkCIDRs(entries []string, below func(...string) []string, fiel
 func (s *site) checkFrom(entries []string, cat *Catalog, below func(...string) []string, field ...string) {
 	for i, e := range entries {
 		if _, known := cat.Networks[e]; !known && isNetworkName(e) {
-			s.errorAt(append(append(below("access"), field...), itoa(i)), "no network is named %q%s", e, didYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
+			s.errorAt(append(append(below("access"), field...), itoa(i)), "no network is named %q%s", e, DidYouMean(e, slices.Collect(maps.Keys(cat.Networks))))
 		}
 	}
 }
@@ -259,7 +259,7 @@ func (s *site) checkHosts(h hosts, cat *Catalog) {
 	if h.hasIDs {
 		for i, id := range h.ids {
 			if cat.Servers[id] == nil {
-				s.errorAt(append(where, "ids", itoa(i)), "no server has the id %q%s", id, didYouMean(id, slices.Collect(maps.Keys(cat.Servers))))
+				s.errorAt(append(where, "ids", itoa(i)), "no server has the id %q%s", id, DidYouMean(id, slices.Collect(maps.Keys(cat.Servers))))
 				continue
 			}
 			h.profile.Servers = append(h.profile.Servers, id)
@@ -325,7 +325,7 @@ func (s *site) checkCase(c *Case, cat *Catalog) {
 	known := func(field string, ids []string) {
 		for i, id := range ids {
 			if missing(id) {
-				s.errorAt(append(slices.Clone(where), field, itoa(i)), "no profile has the id %q%s", id, didYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
+				s.errorAt(append(slices.Clone(where), field, itoa(i)), "no profile has the id %q%s", id, DidYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
 			}
 		}
 	}
@@ -335,14 +335,14 @@ func (s *site) checkCase(c *Case, cat *Catalog) {
 	for _, id := range slices.Sorted(maps.Keys(c.Select)) {
 		sel, at := c.Select[id], append(slices.Clone(where), "select", id)
 		if missing(id) {
-			s.errorAt(at, "no profile has the id %q%s", id, didYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
+			s.errorAt(at, "no profile has the id %q%s", id, DidYouMean(id, slices.Collect(maps.Keys(cat.Profiles))))
 		}
 		if (sel.Wins == "") == (len(sel.WinsOneOf) == 0) {
 			s.errorAt(at, "give either wins or winsOneOf")
 		}
 		for _, srv := range slices.Concat(slices.Sorted(maps.Keys(sel.Facts)), sel.WinsOneOf, []string{sel.Wins}) {
 			if srv != "" && cat.Servers[srv] == nil {
-				s.errorAt(at, "no server has the id %q%s", srv, didYouMean(srv, slices.Collect(maps.Keys(cat.Servers))))
+				s.errorAt(at, "no server has the id %q%s", srv, DidYouMean(srv, slices.Collect(maps.Keys(cat.Servers))))
 			}
 		}
 	}

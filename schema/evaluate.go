@@ -552,7 +552,7 @@ func (s *site) addLibrary(in *instance, o *outcome, catalog *Catalog) {
 	}
 	for _, name := range o.top {
 		if !slices.Contains(topLevel, name) && len(s.index.tops[name]) == 0 {
-			s.errorf(Position{File: in.dir}, name, "unknown top-level field, made by a comprehension or an embedding%s", didYouMean(name, topLevel))
+			s.errorf(Position{File: in.dir}, name, "unknown top-level field, made by a comprehension or an embedding%s", DidYouMean(name, topLevel))
 		}
 	}
 }

@@ -137,9 +137,9 @@ func (s *site) reword(message string, p []string) string {
 		if len(p) == 3 && p[0] == "profiles" && isSetting(last) {
 			return fmt.Sprintf("%q is a key of X2Go Client: write it below x2go", last)
 		}
-		near := didYouMean(last, fieldsNear(p))
+		near := DidYouMean(last, fieldsNear(p))
 		if near == "" && len(p) == 3 && p[0] == "profiles" {
-			if near = didYouMean(last, fieldsNear(append(slices.Clone(p[:2]), "x2go", ""))); near != "" {
+			if near = DidYouMean(last, fieldsNear(append(slices.Clone(p[:2]), "x2go", ""))); near != "" {
 				near = strings.TrimSuffix(near, "?") + " below x2go?"
 			}
 		}
@@ -304,9 +304,10 @@ func quoteLabel(l string) string {
 	return strconv.Quote(l)
 }
 
-// didYouMean names the nearest candidate, if one is near; of several, the first
-// by the alphabet.
-func didYouMean(word string, candidates []string) string {
+// DidYouMean gives `, did you mean "office"?` for the candidate that is nearest
+// to a misspelt word, of several the first by the alphabet, and nothing if none
+// is near.
+func DidYouMean(word string, candidates []string) string {
 	best, bestDistance := "", 1+len(word)/4
 	for _, c := range candidates {
 		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d <= bestDistance && (best == "" || d < bestDistance || c < best) {

@@ -157,7 +157,7 @@ func (s *site) checkLabels(f *sourceFile) {
 		switch {
 		case !slices.Contains(topLevel, l.field):
 			s.errorf(l.pos, l.field, "unknown top-level field%s (a site has %s; hidden _fields, #Definitions and let are free)",
-				didYouMean(l.field, topLevel), strings.Join(topLevel, ", "))
+				DidYouMean(l.field, topLevel), strings.Join(topLevel, ", "))
 		case f.dir != "." && l.field != "profiles":
 			s.errorf(l.pos, l.field, "%s may stand in the root directory of the site only", l.field)
 		}

@@ -25,7 +25,7 @@ func CheckSetting(key string, value any) (any, error) {
 		if why := brokerKeys[key]; why != "" {
 			return nil, fmt.Errorf("key %q cannot be set below x2go: %s", key, why)
 		}
-		return nil, fmt.Errorf("%q is no session key%s", key, didYouMean(key, slices.Collect(maps.Keys(valueRules()))))
+		return nil, fmt.Errorf("%q is no session key%s", key, DidYouMean(key, slices.Collect(maps.Keys(valueRules()))))
 	}
 	v, err := rule.read(value)
 	if err != nil {
