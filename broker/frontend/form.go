@@ -54,8 +54,8 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
 	var err error
-	if kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
-		err = f.addMultipart(multipart.NewReader(r.Body, params["boundary"]))
+	if boundary, ok := multipartForm(r.Header.Get("Content-Type")); ok {
+		err = f.addMultipart(multipart.NewReader(r.Body, boundary))
 	} else {
 		var body []byte
 		if body, err = io.ReadAll(r.Body); err == nil {
@@ -71,6 +71,16 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 		}
 	}
 	return f, nil
+}
+
+// multipartForm says whether a body of this type has parts, and what is between
+// them. All real clients send the type that is looked at first.
+func multipartForm(contentType string) (boundary string, ok bool) {
+	if contentType == "application/x-www-form-urlencoded" {
+		return "", false
+	}
+	kind, params, _ := mime.ParseMediaType(contentType)
+	return params["boundary"], kind == "multipart/form-data"
 }
 
 func bodyError(err error) error {

@@ -38,11 +38,18 @@ const (
 	// ticket has 874.
 	maxTicket = 1024
 
+	// maxSigned is more than the bytes before the MAC of the longest ticket,
+	// which are 623.
+	maxSigned = 640
+
 	keyIDSize = 8
 	chainSize = 16
 	ipv4Size  = 4
 	ipv6Size  = ipv6Bits / 8
 )
+
+// ticketText is how tickets are written.
+var ticketText = base64.RawURLEncoding.Strict()
 
 // macLabel keeps other uses of the same key from making something that passes
 // for a ticket.
@@ -59,7 +66,13 @@ type (
 type ticketKey struct {
 	id     keyID
 	secret [sha256.Size]byte
-	macs   *sync.Pool // of HMACs with the secret: half of one is to begin it
+	macs   *sync.Pool // of *mac: half of the work is to begin one
+}
+
+// mac is an HMAC with a ticket key, and room for what it signs.
+type mac struct {
+	hash.Hash
+	room []byte
 }
 
 func newTicketKey(random io.Reader) (ticketKey, error) {
@@ -70,21 +83,24 @@ func newTicketKey(random io.Reader) (ticketKey, error) {
 	if _, err := io.ReadFull(random, k.secret[:]); err != nil {
 		return ticketKey{}, fmt.Errorf("make a ticket key: %w", err)
 	}
-	k.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, k.secret[:]) }}
+	k.macs = &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, k.secret[:])} }}
 	return k, nil
 }
 
-func (k ticketKey) mac(signed []byte) [sha256.Size]byte { return k.sum([]byte(macLabel), signed) }
-
-// sum gives the HMAC of parts, one after the other.
-func (k ticketKey) sum(parts ...[]byte) (sum [sha256.Size]byte) {
-	h := k.macs.Get().(hash.Hash)
-	defer k.macs.Put(h)
-	h.Reset()
+// sum gives the HMAC of label and parts, one after the other. It keeps nothing
+// of them.
+func (k ticketKey) sum(label string, parts ...[]byte) (sum [sha256.Size]byte) {
+	m := k.macs.Get().(*mac)
+	defer k.macs.Put(m)
+	m.room = append(m.room[:0], label...)
 	for _, p := range parts {
-		_, _ = h.Write(p)
+		m.room = append(m.room, p...)
 	}
-	h.Sum(sum[:0])
+	m.Reset()
+	_, _ = m.Write(m.room)
+	clear(m.room) // a password may be among it
+	m.room = m.Sum(m.room[:0])
+	copy(sum[:], m.room)
 	return sum
 }
 
@@ -114,40 +130,42 @@ func (t *ticket) fits() bool {
 	return t.network.IsValid() && t.login >= 0
 }
 
-// signed returns the bytes that the MAC covers, of a ticket that fits.
-func (t *ticket) signed() []byte {
-	b := []byte{ticketVersion}
+// signed appends to b the bytes that the MAC covers, of a ticket that fits.
+func (t *ticket) signed(b []byte) []byte {
+	b = append(b, ticketVersion)
 	b = append(b, t.key[:]...)
 	b = append(b, t.chain[:]...)
 	for _, s := range []string{t.authenticator, t.canonical, t.typed} {
 		b = append(b, byte(len(s)))
 		b = append(b, s...)
 	}
-	addr := t.network.Addr().AsSlice()
-	if t.network.Addr().Is6() {
-		addr = addr[:ipv6Size]
+	if addr := t.network.Addr(); addr.Is4() {
+		a := addr.As4()
+		b = append(append(b, ipv4Size), a[:]...)
+	} else {
+		a := addr.As16()
+		b = append(append(b, ipv6Size), a[:ipv6Size]...)
 	}
-	b = append(b, byte(len(addr)))
-	b = append(b, addr...)
 	b = binary.BigEndian.AppendUint64(b, uint64(t.login))
 	return binary.BigEndian.AppendUint32(b, t.generation)
 }
 
 // encode returns the text of a ticket that fits, with the MAC it has.
 func (t *ticket) encode() string {
-	return base64.RawURLEncoding.EncodeToString(append(t.signed(), t.mac[:]...))
+	b := append(t.signed(make([]byte, 0, maxSigned+sha256.Size)), t.mac[:]...)
+	return string(ticketText.AppendEncode(make([]byte, 0, maxTicket), b))
 }
 
 // sign puts in the MAC.
 func (t *ticket) sign(k ticketKey) {
 	t.key = k.id
-	t.mac = k.mac(t.signed())
+	t.mac = k.sum(macLabel, t.signed(make([]byte, 0, maxSigned)))
 }
 
 // authentic reports whether the ticket was signed with the key. The key id is
 // in every ticket and no secret; the MAC is compared in constant time.
 func (t *ticket) authentic(k ticketKey) bool {
-	mac := k.mac(t.signed())
+	mac := k.sum(macLabel, t.signed(make([]byte, 0, maxSigned)))
 	return t.key == k.id && hmac.Equal(t.mac[:], mac[:])
 }
 
@@ -164,22 +182,22 @@ func decodeTicket(text string) (ticket, error) {
 			return ticket{}, errTicketForm
 		}
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	b, err := ticketText.AppendDecode(make([]byte, 0, maxTicket), append(make([]byte, 0, maxTicket), text...))
 	if err != nil {
 		return ticket{}, errTicketForm
 	}
 
 	var t ticket
-	r := fieldReader{rest: b}
+	r := fieldReader{rest: string(b)}
 	version := r.bytes(1)
 	copy(t.key[:], r.bytes(keyIDSize))
 	copy(t.chain[:], r.bytes(chainSize))
-	t.authenticator = string(r.field())
-	t.canonical = string(r.field())
-	t.typed = string(r.field())
+	t.authenticator = r.field()
+	t.canonical = r.field()
+	t.typed = r.field()
 	t.network = networkOf(r.field())
-	login := binary.BigEndian.Uint64(r.bytes(8))
-	t.generation = binary.BigEndian.Uint32(r.bytes(4))
+	login := binary.BigEndian.Uint64([]byte(r.bytes(8)))
+	t.generation = binary.BigEndian.Uint32([]byte(r.bytes(4)))
 	copy(t.mac[:], r.bytes(sha256.Size))
 	if r.short || len(r.rest) > 0 || version[0] != ticketVersion || login > math.MaxInt64 {
 		return ticket{}, errTicketForm
@@ -198,10 +216,10 @@ func isTicketLetter(c byte) bool {
 
 // networkOf is the inverse of what signed writes; the zero Prefix for bytes
 // that it never writes.
-func networkOf(b []byte) netip.Prefix {
+func networkOf(b string) netip.Prefix {
 	switch len(b) {
 	case ipv4Size:
-		return clientNet(netip.AddrFrom4([ipv4Size]byte(b)))
+		return clientNet(netip.AddrFrom4([ipv4Size]byte([]byte(b))))
 	case ipv6Size:
 		var a [16]byte
 		copy(a[:], b)
@@ -213,18 +231,18 @@ func networkOf(b []byte) netip.Prefix {
 // fieldReader cuts fields off the front. After a field that is not there it
 // is short, and gives zeros.
 type fieldReader struct {
-	rest  []byte
+	rest  string
 	short bool
 }
 
-func (r *fieldReader) bytes(n int) []byte {
+func (r *fieldReader) bytes(n int) string {
 	if r.short || len(r.rest) < n {
 		r.short = true
-		return make([]byte, n)
+		return string(make([]byte, n))
 	}
 	b := r.rest[:n]
 	r.rest = r.rest[n:]
 	return b
 }
 
-func (r *fieldReader) field() []byte { return r.bytes(int(r.bytes(1)[0])) }
+func (r *fieldReader) field() string { return r.bytes(int(r.bytes(1)[0])) }

@@ -247,7 +247,7 @@ func (ts *Tickets) checkChain(id chainID, password string) error {
 // passwordMark is a digest of a password that is of use in this chain and this
 // process only.
 func (ts *Tickets) passwordMark(id chainID, password string) [sha256.Size]byte {
-	return ts.key.sum([]byte("x2broker password of a chain\x00"), id[:], []byte(password))
+	return ts.key.sum("x2broker password of a chain\x00", id[:], []byte(password))
 }
 
 // checkGeneration comes after all other checks: it may revoke the chain.

@@ -282,10 +282,10 @@ func (s *Service) enter(ctx context.Context, req Request, task string) (*door, e
 			User: user, Groups: login.Identity.Groups, Account: account,
 			Address: req.Address, Frontend: req.Frontend, Time: s.now(), Task: task,
 		},
-		log: s.log, about: []slog.Attr{
+		log: s.log, about: append(make([]slog.Attr, 0, 10), // with room for what is noted
 			slog.String("task", task), slog.String("user", user),
 			slog.String("address", req.Address.String()), slog.String("revision", snap.Revision.ID),
-		},
+		),
 	}
 	decision, err := snap.Policy.Login(ctx, d.request)
 	if err != nil {

@@ -240,10 +240,16 @@ func refusalText(reason string) string {
 	return text
 }
 
+// Headers that all replies share.
+var (
+	textType = []string{"text/plain; charset=utf-8"}
+	noStore  = []string{"no-store"}
+)
+
 func send(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
+	h["Content-Type"] = textType
+	h["Cache-Control"] = noStore
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client has gone: nothing to do about it

@@ -54,12 +54,12 @@ overlay.full.width contains 1024 if input.user.name == "willi"
 
 // A door is the frontend over the real service, and what it logged.
 type door struct {
-	t       *testing.T
+	t       testing.TB
 	handler http.Handler
 	log     *bytes.Buffer
 }
 
-func newDoor(t *testing.T, deniedStatus int) *door {
+func newDoor(t testing.TB, deniedStatus int) *door {
 	t.Helper()
 	tree, err := source.FromFS(fstest.MapFS{
 		"site.cue":          {Data: []byte(site)},
@@ -302,5 +302,20 @@ func TestControlCharactersAreRefusedInEveryField(t *testing.T) {
 func TestLargeBodiesAreRefused(t *testing.T) {
 	if w := newDoor(t, 200).do(http.MethodPost, "/plain/", maja+strings.Repeat("x", 1<<20)); w.Code != 413 {
 		t.Errorf("got %d, want 413", w.Code)
+	}
+}
+
+// BenchmarkList is a list with a ticket without what net/http does.
+func BenchmarkList(b *testing.B) {
+	d := newDoor(b, http.StatusOK)
+	ticket := ""
+	b.ReportAllocs()
+	for b.Loop() {
+		d.log.Reset()
+		reply, ok := strings.CutPrefix(d.do(http.MethodPost, "/plain/", maja+"task=listsessions&authid="+ticket).Body.String(), "AUTHID:")
+		if !ok {
+			b.Fatalf("%.100q", reply)
+		}
+		ticket, _, _ = strings.Cut(reply, "\n")
 	}
 }
