@@ -19,7 +19,7 @@ type index struct {
 
 // newIndex makes an index of what is known of profiles; those of which nothing
 // is known are always asked about. Of the conditions that a conjunction implies
-// it takes the one that the fewest profiles share.
+// it takes the one that the fewest profiles share and the fewest requests meet.
 func newIndex(ids []string, known map[string]*facts) *index {
 	x := &index{ids: ids, cidrs: map[netip.Prefix][]int32{}, bits: map[bool][]int{}}
 
@@ -56,7 +56,7 @@ func newIndex(ids []string, known map[string]*facts) *index {
 			rarest := slices.MinFunc(way, func(a, b []uint16) int {
 				cost := func(atoms []uint16) (sum int) {
 					for _, j := range atoms {
-						sum += of[i][j].profiles
+						sum += of[i][j].profiles * commonness(f.atoms[j].field)
 					}
 					return sum
 				}
@@ -84,6 +84,21 @@ func newIndex(ids []string, known map[string]*facts) *index {
 		slices.Sort(bits)
 	}
 	return x
+}
+
+// commonness weighs how many requests meet a condition on a part of the input. A
+// site has many users, who each have a few of its groups, and a few networks that
+// everybody comes from.
+func commonness(part fields) int {
+	switch part {
+	case userName, account:
+		return 1
+	case userGroups:
+		return 2
+	case clientNetworks, clientAddress:
+		return 8
+	}
+	return 16
 }
 
 func (x *index) addCIDR(p netip.Prefix, postings []int32) {

@@ -112,6 +112,21 @@ func TestOfSeveralConditionsTheRarestIsLookedUp(t *testing.T) {
 	}
 }
 
+// As where every profile names two administrators and all networks of the site.
+func TestPeopleAreLookedUpBeforeTheNetworksTheyComeFrom(t *testing.T) {
+	profiles := map[string]schema.Access{}
+	for i := range 20 {
+		profiles[fmt.Sprint("desktop", i)] = schema.Access{
+			Users: []string{"root", "admin"}, Groups: []string{"admins", fmt.Sprint("group", i)}, From: []string{"campus", "192.0.2.0/24"},
+		}
+	}
+	e := engine(t, site(t, profiles), nil)
+	member := alice(func(r *Request) { r.Groups = []string{"group7"} })
+	if diff := cmp.Diff([]string{"desktop7"}, candidates(e, member)); diff != "" {
+		t.Errorf("candidates (-want +got):\n%s", diff)
+	}
+}
+
 // OPA's partial evaluation drops conjunctions that cannot be well typed, negated
 // ones too; see untyped.
 func TestAComparisonOfDifferentTypesMayBeNegated(t *testing.T) {

@@ -10,11 +10,13 @@ import (
 )
 
 // Records are written together, at most logDelay late, because a write for each
-// request costs more than all else that the broker does for it. Warnings and
-// errors are written at once, with all before them.
+// request costs more than all else that the broker does for it, and because a
+// disk or a reader that is slow for a moment must not delay requests. Warnings
+// and errors are written at once, with all before them.
 const (
 	logDelay = 50 * time.Millisecond
-	logBytes = 32 << 10 // that are not kept back any longer
+	logBytes = 32 << 10 // are written before that
+	logRoom  = 4 << 20  // and whoever has more to say waits until they are
 )
 
 // newLogger gives a logger and a function that writes what is left of its
@@ -24,7 +26,7 @@ func newLogger(w io.Writer, verbose bool) (*slog.Logger, func()) {
 	if verbose {
 		level = slog.LevelDebug
 	}
-	b := &logBuffer{w: w}
+	b := newLogBuffer(w)
 	return slog.New(promptHandler{slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}), b}), b.flush
 }
 
@@ -52,39 +54,51 @@ func (h promptHandler) WithGroup(name string) slog.Handler {
 
 // A logBuffer keeps records for a moment.
 type logBuffer struct {
-	w io.Writer
+	w       io.Writer
+	writing sync.Mutex // by who writes, so that records stay in order
 
-	mu    sync.Mutex
-	bytes bytes.Buffer
-	timer *time.Timer // nil when nothing is to be written
+	mu      sync.Mutex
+	records *bytes.Buffer
+	spare   *bytes.Buffer
+	timer   *time.Timer // nil when no flush is to come
+}
+
+func newLogBuffer(w io.Writer) *logBuffer {
+	return &logBuffer{w: w, records: new(bytes.Buffer), spare: new(bytes.Buffer)}
 }
 
 // Write takes one record.
 func (b *logBuffer) Write(record []byte) (int, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.bytes.Write(record)
+	b.records.Write(record)
+	size := b.records.Len()
 	switch {
-	case b.bytes.Len() >= logBytes:
-		return len(record), b.write()
 	case b.timer == nil:
 		b.timer = time.AfterFunc(logDelay, b.flush)
+	case size >= logBytes && size-len(record) < logBytes:
+		b.timer.Reset(0)
+	}
+	b.mu.Unlock()
+	if size >= logRoom {
+		b.flush()
 	}
 	return len(record), nil
 }
 
+// flush writes what there is. What cannot be written is lost: nobody is left to
+// tell.
 func (b *logBuffer) flush() {
+	b.writing.Lock()
+	defer b.writing.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	_ = b.write() // nobody is left to tell
-}
-
-func (b *logBuffer) write() error {
+	records := b.records
+	b.records = b.spare
 	if b.timer != nil {
 		b.timer.Stop()
 		b.timer = nil
 	}
-	_, err := b.bytes.WriteTo(b.w)
-	b.bytes.Reset() // also of what could not be written
-	return err
+	b.mu.Unlock()
+	_, _ = b.w.Write(records.Bytes())
+	records.Reset()
+	b.spare = records
 }

@@ -101,9 +101,15 @@ func startBare(b *testing.B, body []byte) string {
 	return strings.TrimSpace(address)
 }
 
-// startBroker runs a broker that logs to a file, as under a service manager: to
-// read a pipe of its log here would be measured with it. It gives its address.
-func startBroker(b *testing.B, settings string) string {
+// A broker is a process that logs to a file, as under a service manager: to
+// read a pipe of its log here would be measured with it.
+type broker struct {
+	addr string
+	cmd  *exec.Cmd
+}
+
+// startBroker waits until the broker serves.
+func startBroker(b *testing.B, settings string) *broker {
 	b.Helper()
 	file, name := b.TempDir()+"/broker.cue", b.TempDir()+"/log"
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
@@ -119,22 +125,26 @@ func startBroker(b *testing.B, settings string) string {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	})
+	started := &broker{cmd: cmd}
+	b.Cleanup(started.stop)
 	listens := regexp.MustCompile(`listen=\[([^ \]]+)`)
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if m := listens.FindSubmatch(text); m != nil && bytes.Contains(text, []byte(`msg="revision serves"`)) {
-			return string(m[1])
+			started.addr = string(m[1])
+			return started
 		}
 	}
 	b.Fatal("the broker does not serve")
-	return ""
+	return nil
+}
+
+func (s *broker) stop() {
+	_ = s.cmd.Process.Signal(os.Interrupt) // it may have ended
+	_ = s.cmd.Wait()
 }
 
 // site has n profiles, of which 20 are for alice, and ten servers.
@@ -157,12 +167,13 @@ func site(n int) brokertest.Files {
 
 // A connection is one kept-alive HTTP connection with next to no client cost.
 type connection struct {
-	b    *testing.B
-	conn net.Conn
-	r    *bufio.Reader
-	host string
-	out  bytes.Buffer
-	body []byte
+	b      *testing.B
+	conn   net.Conn
+	r      *bufio.Reader
+	host   string
+	header string // more of the request's, with line ends
+	out    bytes.Buffer
+	body   []byte
 }
 
 func dial(b *testing.B, address string) *connection {
@@ -178,7 +189,7 @@ func dial(b *testing.B, address string) *connection {
 // post gives the body of the reply, valid until the next call.
 func (c *connection) post(form string) []byte {
 	c.out.Reset()
-	fmt.Fprintf(&c.out, "POST /plain/ HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", c.host, len(form), form)
+	fmt.Fprintf(&c.out, "POST /plain/ HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", c.host, c.header, len(form), form)
 	if _, err := c.conn.Write(c.out.Bytes()); err != nil {
 		c.b.Fatal(err)
 	}
@@ -222,11 +233,11 @@ func ticket(b *testing.B, reply []byte) string {
 func BenchmarkHTTP(b *testing.B) {
 	for _, n := range []int{20, 1000, 10000} {
 		repo := brokertest.NewRepo(b, site(n))
-		address := startBroker(b, fmt.Sprintf("site: url: %q\nstateDir: %q\nlisten: http: \"127.0.0.1:0\"\n", repo.URL(), b.TempDir())+
+		broker := startBroker(b, fmt.Sprintf("site: url: %q\nstateDir: %q\nlisten: http: \"127.0.0.1:0\"\n", repo.URL(), b.TempDir())+
 			brokertest.Users(b, map[string][]string{"alice": {"staff"}}))
 		for name, task := range map[string]string{"list": "task=listsessions", "select": "task=selectsession&sid=p00000"} {
 			b.Run(fmt.Sprintf("%s/profiles=%d", name, n), func(b *testing.B) {
-				compare(b, address, task)
+				compare(b, broker.addr, task)
 			})
 		}
 	}

@@ -99,6 +99,12 @@ func (r *Repo) URL() string { return "file://" + r.Bare }
 // Push commits the files to main and gives the commit's id.
 func (r *Repo) Push(files Files) string {
 	r.tb.Helper()
+	return r.PushTo("main", files)
+}
+
+// PushTo commits the files and moves a branch there. It gives the commit's id.
+func (r *Repo) PushTo(branch string, files Files) string {
+	r.tb.Helper()
 	for name, text := range files {
 		path := filepath.Join(r.work, filepath.FromSlash(name))
 		if text == "" {
@@ -116,7 +122,7 @@ func (r *Repo) Push(files Files) string {
 	}
 	r.git(r.work, "add", "-A")
 	r.git(r.work, "commit", "-q", "-m", "Change the site")
-	r.git(r.work, "push", "-q", r.Bare, "main")
+	r.git(r.work, "push", "-q", r.Bare, "main:"+branch)
 	return strings.TrimSpace(r.git(r.work, "rev-parse", "HEAD"))
 }
 
