@@ -98,7 +98,9 @@ func (b *logBuffer) flush() {
 		b.timer = nil
 	}
 	b.mu.Unlock()
-	_, _ = b.w.Write(records.Bytes())
+	if records.Len() > 0 {
+		_, _ = b.w.Write(records.Bytes())
+	}
 	records.Reset()
 	b.spare = records
 }
