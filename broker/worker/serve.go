@@ -84,8 +84,8 @@ func Serve(in io.Reader, out io.Writer) error {
 			if err := enc.Encode(res); err != nil {
 				return err
 			}
-			if res.Whole {
-				debug.FreeOSMemory() // a cold start leaves much garbage
+			if res.Whole || res.Cache != nil {
+				debug.FreeOSMemory() // both leave much garbage
 			}
 		}
 	}

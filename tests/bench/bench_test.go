@@ -106,40 +106,53 @@ func startBare(b *testing.B, body []byte) string {
 type broker struct {
 	addr string
 	cmd  *exec.Cmd
+	log  string // the file's name
 }
 
-// startBroker waits until the broker serves.
 func startBroker(b *testing.B, settings string) *broker {
 	b.Helper()
-	file, name := b.TempDir()+"/broker.cue", b.TempDir()+"/log"
+	s := launch(b, settings)
+	s.waitServing(b)
+	return s
+}
+
+func launch(b *testing.B, settings string) *broker {
+	b.Helper()
+	dir := b.TempDir()
+	file := dir + "/broker.cue"
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	log, err := os.Create(name)
+	s := &broker{cmd: exec.Command(brokertest.Binary(b), "serve", "--config", file), log: dir + "/log"}
+	log, err := os.Create(s.log)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(brokertest.Binary(b), "serve", "--config", file)
-	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
+	s.cmd.Stderr = log
+	if err := s.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	started := &broker{cmd: cmd}
-	b.Cleanup(started.stop)
-	listens := regexp.MustCompile(`listen=\[([^ \]]+)`)
+	b.Cleanup(s.stop)
+	return s
+}
+
+var listens = regexp.MustCompile(`listen=\[([^ \]]+)`)
+
+// waitServing waits until the broker has a site, and learns its address.
+func (s *broker) waitServing(b *testing.B) {
+	b.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		text, err := os.ReadFile(name)
+		text, err := os.ReadFile(s.log)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if m := listens.FindSubmatch(text); m != nil && bytes.Contains(text, []byte(`msg="revision serves"`)) {
-			started.addr = string(m[1])
-			return started
+			s.addr = string(m[1])
+			return
 		}
 	}
 	b.Fatal("the broker does not serve")
-	return nil
 }
 
 func (s *broker) stop() {
