@@ -311,3 +311,20 @@ func TestZeroconf(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// A greeter lists for everybody who looks at it, and that fills no server.
+func TestAListIsNoPlacement(t *testing.T) {
+	b := doortest.New(t, doortest.Files{"site.cue": `package site
+
+site: name: "S"
+servers: small: capacity: sessions: 1
+profiles: p: {name: "P", hosts: ids: ["small"], access: everyone: true}
+`}, "maja", "willi")
+	d := open(b, nil)
+	for _, user := range []string{"maja", "willi", "maja"} {
+		w := d.Do(http.MethodGet, "/uccs/inifile/api/5", "", "Authorization", basic(user, doortest.Password))
+		if !strings.Contains(w.Body.String(), "http://small:22/") {
+			t.Errorf("%s: %d %s", user, w.Code, w.Body)
+		}
+	}
+}
