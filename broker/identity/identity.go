@@ -32,6 +32,10 @@ type Credentials struct {
 	Password string     // "" for none
 	Ticket   string     // the authid, "" for none; only a [Gate] looks at it, authenticators never see one
 	Address  netip.Addr // of the client; the zero value when it is not known
+
+	// Domain says that the name may have a domain behind an @: if it is not let
+	// in, the part before it is tried. Only a [Gate] looks at it.
+	Domain bool
 }
 
 // String gives the address only: what was typed as a name may be a password.

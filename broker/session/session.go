@@ -32,22 +32,6 @@ const (
 // ErrNotReady means that there is no snapshot yet to answer from.
 var ErrNotReady = errors.New("the broker has no site yet")
 
-// RefusedError means that somebody who proved who he is may not have what he
-// asked for. Its reason is made to be shown to him.
-type RefusedError struct{ Reason string }
-
-// Error gives the reason.
-func (e *RefusedError) Error() string { return e.Reason }
-
-// The reasons that do not come from a policy. A hidden profile and one that
-// does not exist are alike.
-var (
-	errNotOffered = &RefusedError{"this session profile is not available"}
-	errNoServer   = &RefusedError{"no server is available for this session profile"}
-	errAccount    = &RefusedError{"this account is not available"}
-	errPolicy     = &RefusedError{"refused by the policy of the site"}
-)
-
 // Snapshots gives the snapshot to answer from.
 type Snapshots interface {
 	// Current gives the one that serves, nil before the first.
@@ -71,6 +55,7 @@ type Service struct {
 	waiting   chan struct{}
 	maxWait   time.Duration
 	observe   func(Done) // nil for nobody
+	zeroconf  *Offer     // nil: switched off
 }
 
 // New returns a Service.
@@ -92,7 +77,8 @@ type (
 type Request struct {
 	Credentials
 	Account  string // server account asked for (login=); "" is the user himself
-	Frontend string // "plain", for policies
+	Frontend string // "plain", "json" or "uccs", for policies
+	Zeroconf bool   // about the profile of [Service.Zeroconf], not about those of the site
 }
 
 // Grant is the part that all granted answers share.
@@ -161,7 +147,7 @@ func (s *Service) Verify(ctx context.Context, req Request) (out Grant, err error
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Revision: d.snap.Revision.ID}, nil
+	return d.recognised(), nil
 }
 
 // List gives the profiles that the policy shows to the user. The account does
@@ -173,13 +159,23 @@ func (s *Service) List(ctx context.Context, req Request) (out Listing, err error
 	if err != nil {
 		return Listing{}, err
 	}
+	offer := s.zeroconf
+	if !req.Zeroconf {
+		offer = offerOf(d.snap.Catalog, d.visible(ctx))
+	} else if offer == nil {
+		return Listing{}, d.refuse(ctx, errNotOffered, "zeroconf is switched off")
+	}
+	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(offer.Profiles)))
+	return Listing{Grant: d.grant(), Offer: offer}, nil
+}
+
+// visible asks the policy what the user is shown.
+func (d *door) visible(ctx context.Context) *policy.Listing {
 	listing := d.snap.Policy.Visible(ctx, d.request)
 	for id, err := range listing.Failed {
 		d.note(ctx, slog.LevelWarn, "profile hidden because the policy failed", slog.String("profile", id), slog.Any("error", err))
 	}
-	offer := offerOf(d.snap.Catalog, listing)
-	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(offer.Profiles)))
-	return Listing{Grant: d.grant(), Offer: offer}, nil
+	return listing
 }
 
 // offerKey is that of the offer among what is derived from a listing.
@@ -225,6 +221,9 @@ func (s *Service) Select(ctx context.Context, req Request, profileID string) (se
 		return Selection{}, err
 	}
 	d.about = append(d.about, slog.String("profile", profileID))
+	if req.Zeroconf {
+		return s.selectZeroconf(ctx, d, profileID)
+	}
 	if d.snap.Catalog.Profiles[profileID] == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "unknown profile")
 	}
@@ -292,7 +291,7 @@ func (s *Service) enter(ctx context.Context, req Request, task string) (*door, e
 		return nil, d.refuse(ctx, errPolicy, "the login policy failed", slog.Any("error", err))
 	}
 	if len(decision.Deny) > 0 {
-		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0]}, "denied by policy", slog.Any("reasons", decision.Deny))
+		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0], RefusedLogin}, "denied by policy", slog.Any("reasons", decision.Deny))
 	}
 	for _, a := range decision.Accounts {
 		if a == account {
@@ -324,7 +323,14 @@ func (s *Service) snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 
 // grant turns or issues the ticket; nothing may refuse the request after it.
 func (d *door) grant() Grant {
-	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Ticket: d.login.Renew(), Revision: d.snap.Revision.ID}
+	g := d.recognised()
+	g.Ticket = d.login.Renew()
+	return g
+}
+
+// recognised is a grant that leaves tickets as they are.
+func (d *door) recognised() Grant {
+	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Revision: d.snap.Revision.ID}
 }
 
 func (d *door) refuse(ctx context.Context, err *RefusedError, why string, attrs ...slog.Attr) error {

@@ -214,7 +214,7 @@ var nameOfRenamed = regexp.MustCompile(fmt.Sprintf(`(?m)^name=(?:Desktop|Round (
 // list gives the round of the list that the broker answers with, -1 before the
 // first.
 func (v *visitor) list() int {
-	reply := v.post("task=listsessions&user=carol&password=carol-pw&authid=" + v.ticket)
+	reply := v.post("/plain/", "task=listsessions&user=carol&password=carol-pw&authid="+v.ticket)
 	v.ticket = ticket(v.b, reply)
 	m := nameOfRenamed.FindSubmatch(reply)
 	if m == nil {
