@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"broker/check":          {"schema", "policy", "broker/snapshot", "broker/source"},
 
 	"client":               {},
+	"client/rehearse":      {"client"},
 	"examples":             {},
 	"tests/agreement":      {"*"},
 	"tests/bench":          {"*"},
