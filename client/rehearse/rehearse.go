@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/x2broker/x2broker/client"
 )
@@ -125,7 +126,7 @@ func (x *run) compare(ctx context.Context) error {
 		x.differs("", "login", "login: refused at the old broker, granted at the new one")
 		return nil
 	case refusedByNew != nil:
-		x.differs("", "login", "login: granted at the old broker, refused at the new one (%v)", refusedByNew)
+		x.differs("", "login", "login: granted at the old broker, refused at the new one (%s)", reason(refusedByNew))
 		return nil
 	}
 	return x.profiles(ctx, oldList, newList)
@@ -138,6 +139,14 @@ func list(ctx context.Context, c *client.Client) (profiles []client.Profile, ref
 		return nil, err, nil
 	}
 	return profiles, nil, err
+}
+
+// reason is what a broker says about a refusal.
+func reason(refused error) string {
+	if _, words, ok := strings.Cut(refused.Error(), client.ErrDenied.Error()+": "); ok {
+		return words
+	}
+	return client.ErrDenied.Error()
 }
 
 // profiles compares two lists, whose order means nothing: the client sorts.
@@ -162,6 +171,7 @@ func (x *run) profiles(ctx context.Context, oldList, newList []client.Profile) e
 			if err := x.selection(ctx, older, newer); err != nil {
 				return err
 			}
+			x.hosts(older, newer)
 		}
 	}
 	return nil

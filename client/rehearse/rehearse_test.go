@@ -131,19 +131,19 @@ func TestSelectionsAreCompared(t *testing.T) {
 		"the same":                 {script{list: one, selected: []string{toA}}, script{list: one, selected: []string{"Access granted\nSERVER:A:22\n"}}, nil, nil},
 		"another port":             {script{list: one, selected: []string{toA}}, script{list: one, selected: []string{"Access granted\nSERVER:a:2222\n"}}, []string{"server: a has port 22 at the old broker, 2222 at the new one"}, nil},
 		"by chance":                {script{list: two, selected: []string{toA, toB}}, script{list: two, selected: []string{toB, toA}}, nil, nil},
-		"by chance, not seen":      {script{list: two, selected: []string{toA}}, script{list: two, selected: []string{toB}}, nil, []string{"server: the old broker chose a; the new one lists it, and chose b port 22 in 4 tries"}},
+		"by chance, not seen":      {script{list: two, selected: []string{toA}}, script{list: two, selected: []string{toB}}, nil, nil},
 		"aliases in the list":      {script{list: "[p]\nhost=n1,n2\n\n", selected: []string{toA, toA, toB}}, script{list: two, selected: []string{toA, toB}}, nil, []string{"host: n1, n2 at the old broker, a, b at the new one; X2Go Client shows it, and connects to the server of the selection"}},
 		"no server at either":      {script{list: one, selected: []string{none}}, script{list: one, selected: []string{refused}}, nil, []string{"no server at either broker"}},
-		"no server any more":       {script{list: one, selected: []string{toA}}, script{list: one, selected: []string{refused}}, []string{"server: a port 22 at the old broker, none at the new one (select \"p\": access denied: no server is available for this session profile)"}, nil},
-		"a server at last":         {script{list: one, selected: []string{none}}, script{list: one, selected: []string{toA}}, []string{"server: none at the old broker (no-server-available), a port 22 at the new one"}, nil},
+		"no server any more":       {script{list: one, selected: []string{toA}}, script{list: one, selected: []string{refused}}, []string{"server: a at the old broker, none at the new one (no server is available for this session profile)"}, nil},
+		"a server at last":         {script{list: one, selected: []string{none}}, script{list: one, selected: []string{toA}}, []string{"server: none at the old broker (no-server-available), a at the new one"}, nil},
 		"a suspended session":      {script{list: one, selected: []string{toA + suspended}}, script{list: one, selected: []string{toA}}, []string{"session: with the old broker the session maja-50 is resumed, with the new one a new session starts"}, nil},
 		"a session that has ended": {script{list: one, selected: []string{toA + failed}}, script{list: one, selected: []string{toA}}, nil, nil},
 		"a key":                    {script{list: one, selected: []string{toA + key}}, script{list: one, selected: []string{toA}}, []string{"key: the old broker hands out a key for the login at the server, the new one hands out none"}, nil},
 		"another server": {
 			script{list: two, selected: []string{toA, toB}},
 			script{list: one, selected: []string{toA}},
-			[]string{"server: the old broker chose b; the new one chose a port 22 in 4 tries, and lists a"},
-			[]string{"host: a, b at the old broker, a at the new one; X2Go Client shows it, and connects to the server of the selection"},
+			[]string{"server: one of a, b at the old broker, a at the new one"},
+			nil,
 		},
 	}
 	for name, test := range tests {
@@ -195,7 +195,7 @@ func TestLoginsAreCompared(t *testing.T) {
 	}{
 		"both in":         {in, in, nil, false, ""},
 		"both out":        {out, out, nil, true, ""},
-		"out":             {in, out, []string{"login: granted at the old broker, refused at the new one (list session profiles: access denied: moved)"}, false, ""},
+		"out":             {in, out, []string{"login: granted at the old broker, refused at the new one (moved)"}, false, ""},
 		"in":              {out, in, []string{"login: refused at the old broker, granted at the new one"}, false, ""},
 		"throttled":       {in, wait, nil, false, "new broker: list session profiles: access denied for a while: too many failed logins, try again in 8 s"},
 		"throttled there": {wait, in, nil, false, "old broker: list session profiles: access denied for a while: too many failed logins, try again in 8 s"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/x2broker/x2broker/client"
@@ -54,9 +53,9 @@ func (x *run) selection(ctx context.Context, older, newer client.Profile) error 
 	case a.refused != "" && b.refused != "":
 		x.note(older.ID, "server", "no server at either broker")
 	case a.refused != "":
-		x.differs(older.ID, "server", "server: none at the old broker (%s), %s at the new one", a.refused, b.names())
+		x.differs(older.ID, "server", "server: none at the old broker (%s), %s at the new one", a.refused, oneOf(b.pool()))
 	case b.refused != "":
-		x.differs(older.ID, "server", "server: %s at the old broker, none at the new one (%s)", a.names(), b.refused)
+		x.differs(older.ID, "server", "server: %s at the old broker, none at the new one (%s)", oneOf(a.pool()), b.refused)
 	default:
 		x.servers(older.ID, a, b)
 		x.sessions(older.ID, a, b)
@@ -72,7 +71,7 @@ func (x *run) choose(ctx context.Context, c *client.Client, p client.Profile, se
 	for out.tries < max(x.Tries, 1) && len(out.ports) < max(servers, 1) && out.session == "" {
 		server, err := c.Select(ctx, p.ID)
 		if errors.Is(err, client.ErrDenied) && !errors.Is(err, client.ErrThrottled) {
-			out.refused = err.Error()
+			out.refused = reason(err)
 			return out, nil
 		}
 		if err != nil {
@@ -90,40 +89,35 @@ func (x *run) choose(ctx context.Context, c *client.Client, p client.Profile, se
 	return out, nil
 }
 
-// names are the servers chosen, with their ports.
-func (c chosen) names() string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(c.ports)) {
-		out = append(out, name+" port "+strconv.Itoa(c.ports[name]))
-	}
-	return strings.Join(out, ", ")
+// pool are the servers that a broker may choose, in order.
+func (c chosen) pool() []string {
+	out := slices.AppendSeq(slices.Clone(c.listed), maps.Keys(c.ports))
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
-// servers compares the servers chosen. A broker may choose any that it lists.
+// servers compares the servers chosen. By chance or by load, a broker may choose
+// any that it lists, so that only a server which the other would not choose is
+// a difference.
 func (x *run) servers(id string, a, b chosen) {
-	foreign := func(c, other chosen) (out []string) {
-		for _, name := range slices.Sorted(maps.Keys(c.ports)) {
-			if !other.mayChoose(name) {
-				out = append(out, name)
-			}
-		}
-		return out
+	foreign := func(c, other chosen) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Keys(c.ports)), func(name string) bool { return !other.mayChoose(name) })
 	}
-	if names := foreign(a, b); names != nil {
-		x.differs(id, "server", "server: the old broker chose %s; the new one chose %s in %d tries, and lists %s", some(names), b.names(), b.tries, some(b.listed))
-	}
-	if names := foreign(b, a); names != nil {
-		x.differs(id, "server", "server: the new broker chose %s; the old one chose %s in %d tries, and lists %s", some(names), a.names(), a.tries, some(a.listed))
+	if foreign(a, b) || foreign(b, a) {
+		x.differs(id, "server", "server: %s at the old broker, %s at the new one", oneOf(a.pool()), oneOf(b.pool()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.ports)) {
-		port, seen := b.ports[name]
-		switch {
-		case seen && port != a.ports[name]:
+		if port, ok := b.ports[name]; ok && port != a.ports[name] {
 			x.differs(id, "server", "server: %s has port %d at the old broker, %d at the new one", name, a.ports[name], port)
-		case !seen && b.mayChoose(name):
-			x.note(id, "server", "server: the old broker chose %s; the new one lists it, and chose %s in %d tries", name, b.names(), b.tries)
 		}
 	}
+}
+
+func oneOf(servers []string) string {
+	if len(servers) == 1 {
+		return servers[0]
+	}
+	return "one of " + strings.Join(servers, ", ")
 }
 
 // sessions compares whether a session is resumed, and how the user gets in.

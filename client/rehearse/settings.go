@@ -19,11 +19,9 @@ func (x *run) settings(older, newer client.Profile) {
 	slices.Sort(names)
 	for _, name := range names {
 		switch name {
-		case "host":
-			x.hosts(older, newer)
 		case "status":
 			x.status(older, newer)
-		case "sshport", "key": // not read from the list: the selection has them
+		case "host", "sshport", "key": // not read from the list: the selection has them
 		default:
 			x.setting(older, newer, name)
 		}
@@ -52,11 +50,13 @@ func (x *run) setting(older, newer client.Profile, name string) {
 	}
 }
 
-// hosts compares the servers that a list names. X2Go Client connects to that of
-// the selection, except for RDP and XDMCP without X2Go.
+// hosts compares the servers that a list names, when those of the selections
+// have been. X2Go Client connects to the latter, except for RDP and XDMCP without
+// X2Go.
 func (x *run) hosts(older, newer client.Profile) {
 	a, b := hostsOf(older), hostsOf(newer)
-	if slices.Equal(a, b) {
+	told := slices.ContainsFunc(x.result.Differences, func(f Finding) bool { return f.Profile == older.ID && f.About == "server" })
+	if slices.Equal(a, b) || told {
 		return
 	}
 	if direct(older) || direct(newer) {

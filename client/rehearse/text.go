@@ -144,8 +144,8 @@ func (r *Report) left() string {
 		tickets += u.Tickets
 		selections += u.Selections
 	}
-	return fmt.Sprintf("left behind: at the old broker %s, as after any logins; at the new one %s, which for 8 hours count as sessions there",
-		count(tickets, "cookie file"), count(selections, "selection"))
+	return fmt.Sprintf("left behind: at the old broker %s, as after any login; at the new one up to %s that count as placed for 8 hours",
+		count(tickets, "cookie file"), count(selections, "session"))
 }
 
 // sum is the last line: what the exit code says.

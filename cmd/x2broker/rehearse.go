@@ -136,7 +136,7 @@ func (c *rehearseCmd) side(s string, insecure bool) (rehearse.Side, error) {
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := dialer.DialContext(ctx, network, addr)
 				if errors.Is(err, syscall.EADDRNOTAVAIL) {
-					return nil, fmt.Errorf("%s is no address of this machine: %w", from, err)
+					return nil, fmt.Errorf("%s is no address of this machine", from)
 				}
 				return conn, err
 			},

@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/layout":         {"*"},
+	"tests/rehearse":       {"*"},
 	"tests/site":           {"*"},
 	"tests/x2goclient":     {},
 }
