@@ -249,3 +249,26 @@ func TestKeys(t *testing.T) {
 		t.Errorf("(-docs/profiles.md +table):\n%s", diff)
 	}
 }
+
+// TestThePageShowsAReport holds the report on docs/migrate.md to the form of
+// reports.
+func TestThePageShowsAReport(t *testing.T) {
+	page, err := os.ReadFile("../../docs/migrate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r rehearse.Report
+	r.Add(rehearse.Result{User: "anna", Profiles: 3, Tickets: 1, Selections: 3})
+	r.Add(rehearse.Result{User: "ben", Profiles: 1, Tickets: 1, Selections: 1, Differences: []rehearse.Finding{
+		{Profile: "lab", About: "width", Text: "width: 800 at the old broker, 1024 at the new one"},
+		{Profile: "wages", About: "profile", Text: "only the new broker offers it"},
+	}})
+	r.Add(rehearse.Result{User: "anna", From: "127.0.0.2", Profiles: 3, Tickets: 1, Selections: 3})
+	var b strings.Builder
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "\n```\n"+b.String()+"```\n") {
+		t.Errorf("the page does not show:\n%s", b.String())
+	}
+}

@@ -222,3 +222,36 @@ func TestCertificatesAreChecked(t *testing.T) {
 		})
 	}
 }
+
+// TestThePageShowsTheLog holds the lines in docs/migrate.md to what a broker
+// logs: their messages and the names in them.
+func TestThePageShowsTheLog(t *testing.T) {
+	page, err := os.ReadFile("../../docs/migrate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Log\n")
+	b := brokertest.Start(t, "site: url: \""+brokertest.NewRepo(t, brokertest.Files{
+		"site.cue":          "package site\n\nsite: name: \"S\"\nservers: ts01: {}\nprofiles: desktop: {name: \"D\", hosts: ids: [\"ts01\"], access: everyone: true}\n",
+		"policy/login.rego": "package x2go.login\n\ndeny contains \"locked\" if input.user.name == \"eve\"\n",
+	}).URL()+"\"\nstateDir: \""+t.TempDir()+"\"\n"+brokertest.Users(t, groups))
+	b.WaitReady()
+	anna := b.Client("alice", "127.0.0.1")
+	if _, err := anna.List(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := anna.Select(t.Context(), "desktop"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Client("eve", "127.0.0.1").List(t.Context()); err == nil {
+		t.Fatal("eve was let in")
+	}
+	for _, message := range []string{"listed", "selected", "refused"} {
+		line := regexp.MustCompile(`(?m)level=INFO msg=` + message + ` .*$`)
+		b.WaitLog(`msg=` + message + ` [^\n]*\n`)
+		names := regexp.MustCompile(`(\w+)=`)
+		if diff := cmp.Diff(names.FindAllString(line.FindString(b.Log()), -1), names.FindAllString(line.FindString(section), -1)); diff != "" {
+			t.Errorf("%s (-log +page):\n%s", message, diff)
+		}
+	}
+}
