@@ -18,16 +18,16 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 // alike are entries that differ in their place only.
-type alike struct{ file, option, text, remedy string }
+type alike struct{ file, text, remedy string }
 
 func write(out *strings.Builder, kind string, entries []Entry) {
 	places := map[alike][]Entry{}
 	for _, e := range entries {
-		k := alike{e.File, e.Option, e.Text, e.Remedy}
+		k := alike{e.File, e.Text, e.Remedy}
 		places[k] = append(places[k], e)
 	}
 	for _, e := range entries {
-		k := alike{e.File, e.Option, e.Text, e.Remedy}
+		k := alike{e.File, e.Text, e.Remedy}
 		same := places[k]
 		if len(same) == 0 {
 			continue // printed with an earlier one
