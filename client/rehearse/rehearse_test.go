@@ -43,6 +43,9 @@ func (s script) side(t *testing.T) rehearse.Side {
 			fmt.Fprint(w, "Access denied: too many failed logins, try again in 8 s\n")
 		case r.PostForm.Get("task") == "listsessions":
 			fmt.Fprintf(w, "AUTHID:x\nAccess granted\nSTART_USER_SESSIONS\n\n%sEND_USER_SESSIONS\n", s.list)
+		case s.selected[min(n, len(s.selected)-1)] == "wait":
+			w.Header().Set("Retry-After", "8")
+			fmt.Fprint(w, "Access denied\n")
 		default:
 			fmt.Fprint(w, s.selected[min(n, len(s.selected)-1)])
 			n++
@@ -139,6 +142,7 @@ func TestSelectionsAreCompared(t *testing.T) {
 		"a suspended session":      {script{list: one, selected: []string{toA + suspended}}, script{list: one, selected: []string{toA}}, []string{"session: with the old broker the session maja-50 is resumed, with the new one a new session starts"}, nil},
 		"a session that has ended": {script{list: one, selected: []string{toA + failed}}, script{list: one, selected: []string{toA}}, nil, nil},
 		"a key":                    {script{list: one, selected: []string{toA + key}}, script{list: one, selected: []string{toA}}, []string{"key: the old broker hands out a key for the login at the server, the new one hands out none"}, nil},
+		"one server more":          {script{list: one, selected: []string{toA}}, script{list: two, selected: []string{toA, toB}}, []string{"server: a at the old broker, one of a, b at the new one"}, nil},
 		"another server": {
 			script{list: two, selected: []string{toA, toB}},
 			script{list: one, selected: []string{toA}},
@@ -172,6 +176,28 @@ func TestARunningSessionIsNotTouched(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"not selected: the user has a running session, which the old broker would suspend"}, texts(got.Notes)); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestASessionIsSelectedOnce(t *testing.T) {
+	var asked []string
+	list := "[p]\nhost=a,b\nstatus=S\n\n"
+	selected := []string{"Access granted\nSERVER:a:22\nSESSION_INFO:1|maja-50|50|a|S|x\n"}
+	rehearsed(t, script{list: list, selected: selected, asked: &asked}, script{list: list, selected: selected})
+	if diff := cmp.Diff([]string{"listsessions  login=", "selectsession p login="}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// What was found before is not lost.
+func TestAPauseInTheMiddleIsNoRefusal(t *testing.T) {
+	selected := []string{"Access granted\nSERVER:a:22\n"}
+	got := rehearsed(t, script{list: "[p]\nwidth=1\n\n", selected: selected}, script{list: "[p]\nwidth=2\n\n", selected: []string{"wait"}})
+	if want := "new broker: select \"p\": access denied for a while"; got.Error != want {
+		t.Errorf("error %q, want %q", got.Error, want)
+	}
+	if diff := cmp.Diff([]string{"width: 1 at the old broker, 2 at the new one"}, texts(got.Differences)); diff != "" {
+		t.Errorf("differences (-want +got):\n%s", diff)
 	}
 }
 

@@ -41,7 +41,7 @@ func (x *run) setting(older, newer client.Profile, name string) {
 		x.note(older.ID, name, "%s: %s at the old broker, %s at the new one; X2Go Client knows no such key", name, k.show(a), k.show(b))
 	case k.reader == nobody:
 		x.note(older.ID, name, "%s: %s at the old broker, %s at the new one; no client takes it from a broker", name, k.show(a), k.show(b))
-	case a.means != a.meant && b.means == a.meant:
+	case b.means == a.meant: // the client garbles what the old broker sends
 		x.note(older.ID, name, "%s: X2Go Client reads %s from the old broker; from the new one it reads %s, which is what is written there", name, k.show(a), k.show(b))
 	case k.reader == pyhoca:
 		x.differs(older.ID, name, "%s: %s at the old broker, %s at the new one; PyHoca takes it, X2Go Client does not", name, k.show(a), k.show(b))
