@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -55,7 +56,7 @@ type Result struct {
 	Profiles    int       `json:"profiles"` // offered by both
 	Differences []Finding `json:"differences"`
 	Notes       []Finding `json:"notes"`
-	Error       string    `json:"error,omitempty"` // why he could not be compared, or not to the end
+	Errors      []string  `json:"errors,omitempty"` // why he could not be compared, or not in all
 
 	Tickets    int `json:"old_tickets"`    // cookie files that the old broker now has for him
 	Selections int `json:"new_selections"` // which the new broker takes for sessions
@@ -91,7 +92,7 @@ func (r *Rehearsal) User(ctx context.Context, u User) (Result, error) {
 		return Result{}, ctx.Err()
 	}
 	if err != nil {
-		x.result.Error = err.Error()
+		x.failed("", err)
 	}
 	if x.old.Ticket != "" {
 		x.result.Tickets = 1
@@ -107,8 +108,16 @@ func (x *run) note(profile, about, format string, args ...any) {
 	x.result.Notes = append(x.result.Notes, Finding{profile, about, fmt.Sprintf(format, args...)})
 }
 
+func (x *run) failed(profile string, err error) {
+	text := err.Error()
+	if profile != "" {
+		text = profile + ": " + text
+	}
+	x.result.Errors = append(x.result.Errors, text)
+}
+
 // compare logs in at both brokers and compares all that they say. Its error
-// means that they could not be asked.
+// means that they cannot be asked.
 func (x *run) compare(ctx context.Context) error {
 	oldList, refusedByOld, err := list(ctx, x.old)
 	if err != nil {
@@ -168,13 +177,22 @@ func (x *run) profiles(ctx context.Context, oldList, newList []client.Profile) e
 		default:
 			x.result.Profiles++
 			x.settings(older, newer)
-			if err := x.selection(ctx, older, newer); err != nil {
+			if err := x.selection(ctx, older, newer); final(err) {
 				return err
+			} else if err != nil {
+				x.failed(id, err)
 			}
 			x.hosts(older, newer)
 		}
 	}
 	return nil
+}
+
+// final reports whether the next question would fail as well: nobody answers, or
+// not now.
+func final(err error) bool {
+	var unanswered *url.Error
+	return errors.As(err, &unanswered) || errors.Is(err, client.ErrThrottled)
 }
 
 func byID(list []client.Profile) map[string]client.Profile {

@@ -103,8 +103,8 @@ func TestWhatAKeyMeansIsCompared(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			same := []string{"Access granted\nSERVER:a:22\n"}
 			got := rehearsed(t, script{list: "[p]\n" + test.older + "\n", selected: same}, script{list: "[p]\n" + test.newer + "\n", selected: same})
-			if got.Error != "" {
-				t.Error(got.Error)
+			if got.Errors != nil {
+				t.Error(got.Errors)
 			}
 			if diff := cmp.Diff(append([]string{}, test.differ...), texts(got.Differences)); diff != "" {
 				t.Errorf("differences (-want +got):\n%s", diff)
@@ -153,8 +153,8 @@ func TestSelectionsAreCompared(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := rehearsed(t, test.older, test.newer)
-			if got.Error != "" {
-				t.Error(got.Error)
+			if got.Errors != nil {
+				t.Error(got.Errors)
 			}
 			if diff := cmp.Diff(append([]string{}, test.differ...), texts(got.Differences)); diff != "" {
 				t.Errorf("differences (-want +got):\n%s", diff)
@@ -193,10 +193,22 @@ func TestASessionIsSelectedOnce(t *testing.T) {
 func TestAPauseInTheMiddleIsNoRefusal(t *testing.T) {
 	selected := []string{"Access granted\nSERVER:a:22\n"}
 	got := rehearsed(t, script{list: "[p]\nwidth=1\n\n", selected: selected}, script{list: "[p]\nwidth=2\n\n", selected: []string{"wait"}})
-	if want := "new broker: select \"p\": access denied for a while"; got.Error != want {
-		t.Errorf("error %q, want %q", got.Error, want)
+	if diff := cmp.Diff([]string{`new broker: select "p": access denied for a while`}, got.Errors); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"width: 1 at the old broker, 2 at the new one"}, texts(got.Differences)); diff != "" {
+		t.Errorf("differences (-want +got):\n%s", diff)
+	}
+}
+
+func TestAProfileThatFailsCostsItselfOnly(t *testing.T) {
+	selected := []string{"Access granted\n", "Access granted\nSERVER:b:22\n"}
+	list := "[a]\nhost=a\n\n[b]\nhost=b\n\n"
+	got := rehearsed(t, script{list: list, selected: selected}, script{list: list, selected: []string{"Access granted\nSERVER:c:22\n"}})
+	if diff := cmp.Diff([]string{`a: old broker: select "a": the reply names no server`}, got.Errors); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"server: b at the old broker, one of b, c at the new one"}, texts(got.Differences)); diff != "" {
 		t.Errorf("differences (-want +got):\n%s", diff)
 	}
 }
@@ -231,8 +243,8 @@ func TestLoginsAreCompared(t *testing.T) {
 			if diff := cmp.Diff(append([]string{}, test.differ...), texts(got.Differences)); diff != "" {
 				t.Errorf("differences (-want +got):\n%s", diff)
 			}
-			if got.Refused != test.refused || got.Error != test.err {
-				t.Errorf("refused %v, error %q", got.Refused, got.Error)
+			if got.Refused != test.refused || strings.Join(got.Errors, "\n") != test.err {
+				t.Errorf("refused %v, errors %q", got.Refused, got.Errors)
 			}
 		})
 	}

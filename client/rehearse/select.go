@@ -31,7 +31,7 @@ func (c chosen) mayChoose(server string) bool {
 }
 
 // selection selects a profile at both brokers and compares what comes of it.
-// Its error means that they could not be asked.
+// Its error means that one of them failed.
 func (x *run) selection(ctx context.Context, older, newer client.Profile) error {
 	if older.Keys["status"] == "R" {
 		x.note(older.ID, "session", "not selected: the user has a running session, which the old broker would suspend")

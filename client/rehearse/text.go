@@ -23,7 +23,7 @@ type Report struct {
 func (r *Report) Add(u Result) {
 	r.Users = append(r.Users, u)
 	r.Differences += len(u.Differences)
-	if u.Error != "" {
+	if len(u.Errors) > 0 {
 		r.Failures++
 	}
 }
@@ -78,10 +78,7 @@ type group struct {
 func (r *Report) groups() []*group {
 	var out []*group
 	for _, u := range r.Users {
-		g := group{verdict: u.verdict(), lines: lines(u.Differences)}
-		if u.Error != "" {
-			g.lines = append(g.lines, u.Error)
-		}
+		g := group{verdict: u.verdict(), lines: append(lines(u.Differences), u.Errors...)}
 		i := slices.IndexFunc(out, func(o *group) bool { return o.verdict == g.verdict && slices.Equal(o.lines, g.lines) })
 		if i < 0 {
 			i, out = len(out), append(out, &g)
@@ -100,9 +97,11 @@ func (u Result) name() string {
 
 func (u Result) verdict() string {
 	switch {
-	case u.Error != "" && len(u.Differences) > 0:
-		return count(len(u.Differences), "difference") + ", and not compared to the end"
-	case u.Error != "":
+	case len(u.Errors) > 0 && len(u.Differences) > 0:
+		return count(len(u.Differences), "difference") + ", and not all was compared"
+	case len(u.Errors) > 0 && u.Profiles > 0:
+		return "not all was compared"
+	case len(u.Errors) > 0:
 		return "not compared"
 	case len(u.Differences) > 0:
 		return count(len(u.Differences), "difference")
