@@ -60,6 +60,7 @@ func (n *node) field() *ast.Field {
 	if len(n.kids) == 1 && len(n.comments) == 0 {
 		n.comments, n.kids[0].comments = n.kids[0].comments, nil
 	}
+	ast.SetRelPos(n.label, token.Blank) // the formatter makes chains of labels with a position only
 	f := &ast.Field{Label: n.label, Value: n.value}
 	if n.value == nil {
 		s := &ast.StructLit{}
@@ -138,8 +139,8 @@ func said(lines ...string) []Comment {
 	return out
 }
 
-// oneLine is how many entries of a list go in one line.
-const oneLine = 6
+// perLine is how many entries of a list go in one line.
+const perLine = 6
 
 // expr writes a value.
 func expr(value any) ast.Expr {
@@ -154,7 +155,7 @@ func expr(value any) ast.Expr {
 		list := &ast.ListLit{}
 		for _, e := range v {
 			s := ast.NewString(e)
-			if len(v) > oneLine {
+			if len(v) > perLine {
 				ast.SetRelPos(s, token.Newline)
 				list.Rbrack = token.Newline.Pos()
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Write prints losses and notes for people. What is the same in several places
@@ -55,11 +56,10 @@ func (o Origin) place() string {
 func (o Origin) what() string {
 	var parts []string
 	if o.Section != "" {
-		parts = append(parts, "["+short(o.Section)+"]")
+		parts = append(parts, "["+oneLine(o.Section)+"]")
 	}
 	if o.Option != "" {
-		value := short(strings.Join(strings.Fields(o.Value), " "))
-		parts = append(parts, o.Option+"="+value)
+		parts = append(parts, oneLine(o.Option)+"="+oneLine(o.Value))
 		if o.Line == 0 {
 			parts = append(parts, "by default")
 		}
@@ -85,4 +85,15 @@ func lines(entries []Entry) string {
 		return fmt.Sprintf("%s%s and %d more", word, strings.Join(numbers[:most], ", "), n-most)
 	}
 	return word + strings.Join(numbers, ", ")
+}
+
+// oneLine makes a value fit for a message.
+func oneLine(value string) string {
+	value = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !isSpace(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, value)
+	return short(strings.Join(strings.FieldsFunc(value, isSpace), " "))
 }
