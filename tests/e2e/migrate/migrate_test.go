@@ -136,7 +136,7 @@ func TestNobodyNoticesTheMove(t *testing.T) {
 	site := filepath.Join(dir, "site")
 	if os.Getenv("TMPSITE") != "" {
 		site = os.Getenv("TMPSITE")
-	} else if out, code := brokertest.Run(t, "import", oldConf, oldProfiles, "--out", site, "--accept-losses"); code != 0 {
+	} else if out, code := brokertest.Run(t, "import", oldConf, oldProfiles, "--out", site, "--verify", "--accept-losses"); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
 	older, cookies := reference(t, oldConf, oldProfiles, groups)
