@@ -1,5 +1,6 @@
 // Package client talks to a session broker as X2Go Client does, over HTTP and
-// HTTPS. It serves `x2broker login` and tests, and works against any broker.
+// HTTPS. It serves `x2broker login` and `rehearse` and tests, and works against
+// any broker.
 package client
 
 import (
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // maxReply bounds the reply of a broker in bytes.
@@ -18,6 +20,10 @@ const maxReply = 64 << 20
 
 // ErrDenied means that the broker refused; it may be wrapped with its words.
 var ErrDenied = errors.New("access denied")
+
+// ErrThrottled means that the broker looks at no password of this user now,
+// because too many were wrong. It wraps ErrDenied.
+var ErrThrottled = fmt.Errorf("%w for a while", ErrDenied)
 
 // Client is one user at one broker. It keeps the ticket between requests and
 // is not safe for concurrent use.
@@ -35,6 +41,7 @@ type Client struct {
 type Profile struct {
 	ID   string            `json:"id"`
 	Keys map[string]string `json:"keys"` // lists keep their commas
+	Raw  map[string]string `json:"-"`    // the same keys with the text as sent
 }
 
 // Name is what X2Go Client shows.
@@ -43,7 +50,9 @@ func (p Profile) Name() string { return p.Keys["name"] }
 // Server is what a broker chose.
 type Server struct {
 	Address string `json:"address"`
-	Port    int    `json:"port"` // 22 when the broker gave none
+	Port    int    `json:"port"`              // 22 when the broker gave none
+	Session string `json:"session,omitempty"` // the session to resume, a line of x2golistsessions
+	Key     bool   `json:"key,omitempty"`     // a private key to log in with came along
 }
 
 // List logs in and gives the profiles, in the broker's order.
@@ -78,6 +87,10 @@ func (c *Client) Select(ctx context.Context, profileID string) (Server, error) {
 			return Server{}, fmt.Errorf("select %q: the reply names no port in %q", profileID, line)
 		}
 		server = Server{Address: line[:i], Port: int(port)}
+	}
+	server.Key = strings.Contains(rest, "-----BEGIN ") && strings.Contains(rest, " PRIVATE KEY-----")
+	if _, info, ok := strings.Cut(rest, "SESSION_INFO:"); ok {
+		server.Session, _, _ = strings.Cut(info, "\n")
 	}
 	return server, nil
 }
@@ -116,15 +129,21 @@ func (c *Client) post(ctx context.Context, fields url.Values) (string, error) {
 	text := string(body)
 	first := firstLine(text)
 	switch {
+	case resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("Retry-After") != "":
+		return "", ErrThrottled
 	case resp.StatusCode == http.StatusUnauthorized:
 		return "", ErrDenied
 	case resp.StatusCode != http.StatusOK:
 		return "", fmt.Errorf("the broker answered %s: %q", resp.Status, first)
 	case !strings.Contains(text, "Access granted"):
-		if reason, ok := strings.CutPrefix(first, "Access denied: "); ok {
-			return "", fmt.Errorf("%w: %s", ErrDenied, reason)
+		denied := ErrDenied
+		if resp.Header.Get("Retry-After") != "" {
+			denied = ErrThrottled
 		}
-		return "", ErrDenied
+		if reason, ok := strings.CutPrefix(first, "Access denied: "); ok {
+			return "", fmt.Errorf("%w: %s", denied, reason)
+		}
+		return "", denied
 	}
 	if _, rest, ok := strings.Cut(text, "AUTHID:"); ok {
 		c.Ticket, _, _ = strings.Cut(rest, "\n")
@@ -142,4 +161,14 @@ func firstLine(s string) string {
 		return r
 	}, s)
 	return s[:min(len(s), 200)]
+}
+
+// Printable keeps what a broker says from controlling the terminal.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

@@ -33,7 +33,7 @@ func TestReplies(t *testing.T) {
 		"a name and a port":        {200, "Access granted\nSERVER:srv1:2222\n", client.Server{Address: "srv1", Port: 2222}, ""},
 		"no port":                  {200, "Access granted\nSERVER:srv1\n", client.Server{Address: "srv1", Port: 22}, ""},
 		"IPv6 without brackets":    {200, "Access granted\nSERVER:fd00:aa::1:22\n", client.Server{Address: "fd00:aa::1", Port: 22}, ""},
-		"a key and a session":      {200, "Access granted\nSERVER:a:22\n-----BEGIN RSA PRIVATE KEY-----\nSESSION_INFO:1|x\n", client.Server{Address: "a", Port: 22}, ""},
+		"a key and a session":      {200, "Access granted\nSERVER:a:22\n-----BEGIN RSA PRIVATE KEY-----\nSESSION_INFO:1|x\n", client.Server{Address: "a", Port: 22, Key: true, Session: "1|x"}, ""},
 		"no server":                {200, "Access granted\n", client.Server{}, "names no server"},
 		"an empty server":          {200, "Access granted\nSERVER:\n", client.Server{}, "names no server"},
 		"a port that is no number": {200, "Access granted\nSERVER:a:b\n", client.Server{}, "names no port"},
@@ -54,6 +54,26 @@ func TestReplies(t *testing.T) {
 				t.Errorf("denied: %v", err)
 			}
 		})
+	}
+}
+
+func TestAPauseIsToldFromARefusal(t *testing.T) {
+	for _, status := range []int{200, 401} {
+		retry := ""
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if retry != "" {
+				w.Header().Set("Retry-After", retry)
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("Access denied\n"))
+		}))
+		defer server.Close()
+		for _, retry = range []string{"", "8"} {
+			_, err := (&client.Client{URL: server.URL, User: "maja", Password: "x"}).List(context.Background())
+			if !errors.Is(err, client.ErrDenied) || errors.Is(err, client.ErrThrottled) != (retry != "") {
+				t.Errorf("status %d, retry after %q: %v", status, retry, err)
+			}
+		}
 	}
 }
 

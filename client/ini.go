@@ -16,54 +16,92 @@ func parseList(reply string) []Profile {
 	var out []Profile
 	for line := range strings.SplitSeq(list, "\n") {
 		if id, ok := strings.CutPrefix(line, "["); ok {
-			out = append(out, Profile{ID: strings.TrimSuffix(id, "]"), Keys: map[string]string{}})
+			out = append(out, Profile{ID: strings.TrimSuffix(id, "]"), Keys: map[string]string{}, Raw: map[string]string{}})
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if ok && len(out) > 0 {
-			out[len(out)-1].Keys[key] = parseValue(value)
+			p := out[len(out)-1]
+			p.Keys[key], p.Raw[key] = parseValue(value), value
 		}
 	}
 	return out
 }
 
-// parseValue reads a value as QSettings does: quotes, \" \\ \n \t and \xHHHH in
-// UTF-16, outside quotes a semicolon starts a comment. Unquoted commas stay,
-// although QSettings makes a list of them.
-func parseValue(s string) string {
+// parseValue reads a value as QSettings does, but keeps unquoted commas, of
+// which QSettings makes a list.
+func parseValue(s string) string { return finish(scan(latin1(s), true, nil)) }
+
+// AsRead gives what X2Go Client makes of the text behind a key: one element, or
+// several where unquoted commas make a list of it, which is as nothing to the
+// client where it wants a text.
+func AsRead(raw string) []string {
+	var out []string
+	last := scan(latin1(raw), true, func(units []uint16) {
+		out = append(out, strings.TrimRight(finish(units), " \t"))
+	})
+	return append(out, finish(last))
+}
+
+// AsWritten gives what somebody means who writes quotes and escapes as QSettings
+// has them, but text in UTF-8, and commas and semicolons as they are.
+func AsWritten(raw string) string {
+	return finish(scan(utf16.Encode([]rune(strings.TrimSpace(raw))), false, nil))
+}
+
+// latin1 takes bytes for characters, as the client does.
+func latin1(s string) []uint16 {
 	s = strings.TrimSpace(s)
+	out := make([]uint16, len(s))
+	for i := range len(s) {
+		out[i] = uint16(s[i])
+	}
+	return out
+}
+
+// scan reads quotes, \" \\ \n \t and \xHHHH in UTF-16. Outside quotes a semicolon
+// starts a comment, if there are comments, and a comma ends an element, if
+// somebody wants the elements: next is given each as it ends. scan returns the
+// last, or all there is.
+func scan(in []uint16, comments bool, next func([]uint16)) []uint16 {
 	var out []uint16
 	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
+	for i := 0; i < len(in); i++ {
+		switch c := in[i]; {
 		case c == '"':
 			quoted = !quoted
-		case c == ';' && !quoted:
-			return finish(out)
-		case c == '\\' && i+1 < len(s):
+		case c == ';' && !quoted && comments:
+			return out
+		case c == ',' && !quoted && next != nil:
+			next(out)
+			out = nil
+			for i+1 < len(in) && (in[i+1] == ' ' || in[i+1] == '\t') {
+				i++
+			}
+		case c == '\\' && i+1 < len(in):
 			i++
-			switch s[i] {
+			switch in[i] {
 			case 'x':
-				end := i + 1
-				for end < len(s) && isHex(s[end]) {
-					end++
+				digits := ""
+				for i+1 < len(in) && isHex(in[i+1]) {
+					i++
+					digits += string(rune(in[i]))
 				}
-				if n, err := strconv.ParseUint(s[i+1:end], 16, 16); err == nil {
+				if n, err := strconv.ParseUint(digits, 16, 16); err == nil {
 					out = append(out, uint16(n))
 				}
-				i = end - 1
 			case 'n':
 				out = append(out, '\n')
 			case 't':
 				out = append(out, '\t')
 			default:
-				out = append(out, uint16(s[i]))
+				out = append(out, in[i])
 			}
 		default:
-			out = append(out, uint16(c)) // bytes are Latin-1 to the client
+			out = append(out, c)
 		}
 	}
-	return finish(out)
+	return out
 }
 
 // finish undoes the doubling of a leading @, which marks types of QSettings.
@@ -75,6 +113,6 @@ func finish(units []uint16) string {
 	return s
 }
 
-func isHex(c byte) bool {
+func isHex(c uint16) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

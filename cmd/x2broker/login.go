@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/x2broker/x2broker/client"
 )
@@ -38,12 +32,9 @@ type loginResult struct {
 
 // Run lists, and selects if asked to.
 func (c *loginCmd) Run(ctx context.Context, stdio stdio) error {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return usageError(fmt.Errorf("%q is no URL of a broker, like http://127.0.0.1:8080/plain/", c.URL))
-	}
-	if _, has := u.User.Password(); has {
-		return usageError(errors.New("a password in the URL would be seen by every user of this machine: leave it out"))
+	u, err := brokerURL(c.URL)
+	if err != nil {
+		return err
 	}
 	if c.User == "" {
 		c.User = u.User.Username()
@@ -52,8 +43,8 @@ func (c *loginCmd) Run(ctx context.Context, stdio stdio) error {
 		return usageError(errors.New("no user: give --user, or http://user@host/"))
 	}
 	u.User = nil
-	httpClient, err := c.httpClient()
-	if err != nil {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if transport.TLSClientConfig, err = trusting(c.CA); err != nil {
 		return err
 	}
 	password, err := c.password(stdio)
@@ -62,7 +53,7 @@ func (c *loginCmd) Run(ctx context.Context, stdio stdio) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	broker := &client.Client{URL: u.String(), User: c.User, Password: password, Account: c.Account, HTTP: httpClient}
+	broker := &client.Client{URL: u.String(), User: c.User, Password: password, Account: c.Account, HTTP: brokerClient(transport)}
 	result := loginResult{User: c.User}
 	if result.Profiles, err = broker.List(ctx); err != nil {
 		return err
@@ -84,32 +75,7 @@ func (c *loginCmd) password(stdio stdio) (string, error) {
 	if c.PasswordFile == "" {
 		return readPassword(stdio, "Password for "+c.User+": ")
 	}
-	f, err := os.Open(c.PasswordFile)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return firstLine(f)
-}
-
-// httpClient follows no redirects, as X2Go Client does not.
-func (c *loginCmd) httpClient() (*http.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no PEM certificate in it", c.CA)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
-	}
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	return passwordFrom(c.PasswordFile)
 }
 
 func (c *loginCmd) print(w io.Writer, r loginResult) error {
@@ -119,24 +85,14 @@ func (c *loginCmd) print(w io.Writer, r loginResult) error {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "PROFILE\tNAME\tCOMMAND\tHOST")
 		for _, p := range r.Profiles {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", printable(p.ID), printable(p.Name()), printable(p.Keys["command"]), printable(p.Keys["host"]))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", client.Printable(p.ID), client.Printable(p.Name()), client.Printable(p.Keys["command"]), client.Printable(p.Keys["host"]))
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
 	if r.Selected != nil {
-		fmt.Fprintf(w, "selected %s: server %s port %d\n", c.Select, printable(r.Selected.Address), r.Selected.Port)
+		fmt.Fprintf(w, "selected %s: server %s port %d\n", c.Select, client.Printable(r.Selected.Address), r.Selected.Port)
 	}
 	return nil
-}
-
-// printable keeps a broker from writing control sequences to the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
 }

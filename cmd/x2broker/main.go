@@ -40,14 +40,16 @@ func usageError(err error) error { return &exitError{exitUsage, err} }
 var errSaid = errors.New("")
 
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Answer X2Go clients. Without a site: the built-in demo site, on loopback."`
-	Check   checkCmd   `cmd:"" help:"Say what is wrong with a site, by file, line and column."`
-	Explain explainCmd `cmd:"" help:"Say what a user gets from a site, and which line decided it."`
-	Init    initCmd    `cmd:"" help:"Write a site to start from."`
-	Vendor  vendorCmd  `cmd:"" help:"Renew the copies of schema and library that a site keeps for plain cue and opa."`
-	Verify  verifyCmd  `cmd:"" help:"Say which commits of a site a broker would refuse because of who signed them."`
-	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
-	Passwd  passwdCmd  `cmd:"" help:"Print the hash of a password for broker.cue."`
+	Serve    serveCmd    `cmd:"" help:"Answer X2Go clients. Without a site: the built-in demo site, on loopback."`
+	Check    checkCmd    `cmd:"" help:"Say what is wrong with a site, by file, line and column."`
+	Explain  explainCmd  `cmd:"" help:"Say what a user gets from a site, and which line decided it."`
+	Init     initCmd     `cmd:"" help:"Write a site to start from."`
+	Vendor   vendorCmd   `cmd:"" help:"Renew the copies of schema and library that a site keeps for plain cue and opa."`
+	Import   importCmd   `cmd:"" help:"Make a site of the files of the Python broker x2gobroker."`
+	Rehearse rehearseCmd `cmd:"" help:"Log test users in at two brokers and say what differs for them."`
+	Verify   verifyCmd   `cmd:"" help:"Say which commits of a site a broker would refuse because of who signed them."`
+	Login    loginCmd    `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
+	Passwd   passwdCmd   `cmd:"" help:"Print the hash of a password for broker.cue."`
 
 	Status   statusCmd   `cmd:"" help:"Say what the running broker serves, and why; or wait for a commit."`
 	Pin      pinCmd      `cmd:"" help:"Serve one commit of the site's history and stay there."`

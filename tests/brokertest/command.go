@@ -12,9 +12,10 @@ import (
 // code.
 func Run(tb testing.TB, args ...string) (output string, code int) {
 	tb.Helper()
+	binary := Binary(tb) // building it does not count
 	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, Binary(tb), args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return string(out), exit.ExitCode()

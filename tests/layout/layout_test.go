@@ -40,8 +40,10 @@ var mayImport = map[string][]string{
 	"broker/frontend/doortest": {"*"},
 	"broker/admin":             {"broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":             {"schema", "policy", "broker/snapshot", "broker/source"},
+	"broker/legacy":            {"schema", "policy"},
 
 	"client":               {},
+	"client/rehearse":      {"client"},
 	"examples":             {},
 	"tests/agreement":      {"*"},
 	"tests/bench":          {"*"},
@@ -49,9 +51,12 @@ var mayImport = map[string][]string{
 	"tests/campus":         {"*"},
 	"tests/e2e":            {"*"},
 	"tests/e2e/gitservers": {"*"},
+	"tests/e2e/imported":   {"*"},
+	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/layout":         {"*"},
+	"tests/rehearse":       {"*"},
 	"tests/site":           {"*"},
 	"tests/x2goclient":     {},
 }

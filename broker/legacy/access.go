@@ -1,0 +1,84 @@
+package legacy
+
+import (
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+
+	"github.com/x2broker/x2broker/schema"
+)
+
+// access is who may see a profile.
+type access struct{ acl ACL }
+
+// access reports on the lists of a profile, and converts them.
+func (i *importer) access(p *Profile, options map[string]Origin) {
+	acl, problems := ParseACL(p.Options)
+	p.ACL, p.access = acl, access{acl}
+	bad := map[string]bool{}
+	for _, problem := range problems {
+		bad[problem.Option] = true
+		text, remedy, _ := strings.Cut(problem.Text, ": ")
+		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+text, remedy)
+	}
+	for name, at := range options {
+		switch {
+		case bad[name]:
+		case name == "acl-any-order":
+			i.noteOnce(at, "had no effect in the old broker, nor has it here: who is in both lists of a kind is denied",
+				"if who is allowed should win, write acl-users-order, acl-groups-order or acl-clients-order=allow-deny, and import again")
+		default:
+			i.carriedOnce(at, "access")
+		}
+	}
+}
+
+func (a access) put(n *node, comments []Comment) {
+	acl := a.acl.Safe()
+	access, ok := acl.Access()
+	if !ok {
+		a.putLegacy(n, acl.LegacyACL(), comments)
+		return
+	}
+	if access.Everyone {
+		n.put("access.everyone", ast.NewBool(true), comments)
+		comments = nil
+	}
+	for _, list := range []struct {
+		path  string
+		names []string
+	}{
+		{"users", access.Users},
+		{"groups", access.Groups},
+		{"from", access.From},
+		{"deny.users", access.Deny.Users},
+		{"deny.groups", access.Deny.Groups},
+		{"deny.from", access.Deny.From},
+	} {
+		if len(list.names) > 0 {
+			n.put("access."+list.path, expr(list.names), comments)
+			comments = nil
+		}
+	}
+}
+
+func (access) putLegacy(n *node, acl *schema.LegacyACL, comments []Comment) {
+	put := func(path string, value ast.Expr) {
+		n.put("legacyACL."+path, value, comments)
+		comments = nil
+	}
+	for _, r := range []struct {
+		name string
+		rule schema.LegacyRule
+	}{{"users", acl.Users}, {"groups", acl.Groups}, {"clients", acl.Clients}} {
+		if len(r.rule.Allow) > 0 {
+			put(r.name+".allow", expr(r.rule.Allow))
+		}
+		if len(r.rule.Deny) > 0 {
+			put(r.name+".deny", expr(r.rule.Deny))
+		}
+		if r.rule.AllowFirst && len(r.rule.Allow)+len(r.rule.Deny) > 0 {
+			put(r.name+".order", ast.NewString("allow-deny"))
+		}
+	}
+}
