@@ -18,6 +18,8 @@ type Conf struct {
 	JSONOutput     Value[bool]
 	UCCSOutput     Value[bool]
 	UCCSBase       Value[string]
+	Zeroconf       Value[bool]
+	ZeroconfShell  Value[string]
 
 	Autologin   Value[bool]
 	AgentMode   Value[string] // NONE, LOCAL or SSH
@@ -56,10 +58,15 @@ type confReader struct {
 func readConf(file *File, config bool, report *Report) *Conf {
 	r := &confReader{file, report, config, map[int]bool{}}
 	c := &Conf{}
+	if config {
+		report.note(Origin{File: file.Name}, "does not say where the broker listens; broker.cue has the old broker's default, port 8080 of all addresses",
+			"take DAEMON_BIND_ADDRESS and the certificate from /etc/x2go/broker/defaults.conf, if they are set there")
+	}
 	r.authentication(c)
 	r.tickets(c)
 	r.frontends(c)
 	r.backends()
+	r.zeroconf(c)
 	r.scripts()
 	r.groups()
 	r.agents(c)
@@ -110,13 +117,13 @@ func (r *confReader) seconds(section, option string, def time.Duration) Value[ti
 	}
 	n, err := parseInt(t.V)
 	if err != nil {
-		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+short(def.String())+" is assumed",
+		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+duration(def)+" is assumed",
 			"write a number of seconds")
 		return v
 	}
 	d, err := time.ParseDuration(n + "s")
 	if err != nil || d <= 0 {
-		r.report.loss(t.At, "is no length of time for x2broker; "+short(def.String())+" is assumed", "write a number of seconds above 0")
+		r.report.loss(t.At, "is no length of time for x2broker; "+duration(def)+" is assumed", "write a number of seconds above 0")
 		return v
 	}
 	v.V = d
@@ -157,14 +164,6 @@ func (r *confReader) tickets(c *Conf) {
 	r.note(r.text(global, "cookie-directory", "").At, "x2broker keeps no file for each login", "")
 }
 
-func (r *confReader) frontends(c *Conf) {
-	c.PlainOutput = r.bool(global, "enable-plain-output", true)
-	c.JSONOutput = r.bool(global, "enable-json-output", true)
-	c.UCCSOutput = r.bool(global, "enable-uccs-output", false)
-	c.UCCSBase = r.text(global, "my-uccs-url-base", "http://localhost:8080/")
-	r.reportFrontends(c)
-}
-
 // backends reports on what the old broker had besides a file of profiles.
 func (r *confReader) backends() {
 	if enable := r.bool(inifile, "enable", true); enable.V {
@@ -175,28 +174,14 @@ func (r *confReader) backends() {
 	}
 	r.note(r.text(inifile, "session-profiles", "").At, "the old broker ignores it and reads the file that X2GOBROKER_SESSIONPROFILES in its environment names",
 		"see that the file you import is that one")
-	for _, s := range []struct {
-		name    string
-		without []string
-	}{
-		{zeroconf, []string{"auth-mech", "user-db", "group-db", "desktop-shell", "load-checker"}},
-		{base, nil},
-	} {
-		enable := r.bool(s.name, "enable", false)
-		if enable.V {
-			r.report.loss(enable.At, "x2broker has no such backend: it offers profiles of the site only",
-				"describe the desktop as a profile of the site")
-		} else {
-			r.note(enable.At, "is off", "")
-		}
-		for _, option := range s.without {
-			// Options of [DEFAULT] are reported where they hold.
-			if at := r.text(s.name, option, "").At; at.Section == s.name {
-				r.note(at, "has no effect without this backend", "")
-			}
-		}
+	if enable := r.bool(base, "enable", false); enable.V {
+		r.report.loss(enable.At, noBackend, "describe the desktop as a profile of the site")
+	} else {
+		r.note(enable.At, "is off", "")
 	}
 }
+
+const noBackend = "x2broker has no such backend: it offers profiles of the site only"
 
 func (r *confReader) scripts() {
 	for _, option := range []string{"pre_auth_scripts", "post_auth_scripts", "select_session_scripts"} {

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"cuelang.org/go/cue/format"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	brokerconfig "github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -60,6 +63,7 @@ func TestSites(t *testing.T) {
 			}
 			got["broker.cue"] = string(config)
 			compile(t, i)
+			loads(t, t.TempDir(), config)
 			if *update {
 				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return given[f.Name] == "" })
 				for _, name := range slices.Sorted(maps.Keys(got)) {
@@ -105,13 +109,16 @@ func files(t failer, i *Import) map[string][]byte {
 	return out
 }
 
-// compile fails unless the site is one without a warning.
+// compile fails unless the site is one without a warning, as cue fmt writes it.
 func compile(t failer, i *Import) *schema.Catalog {
 	t.Helper()
 	tree := fstest.MapFS{}
 	written := files(t, i)
 	for name, data := range written {
 		tree[name] = &fstest.MapFile{Data: data}
+		if formatted, err := format.Source(data); err != nil || !bytes.Equal(formatted, data) {
+			t.Fatalf("cue fmt would change %s (%v):\n%s", name, err, data)
+		}
 	}
 	catalog, diags := schema.NewCompiler().Compile(context.Background(), tree)
 	if len(diags) > 0 {
@@ -251,6 +258,53 @@ func TestAnyFilesBecomeTheirSite(t *testing.T) {
 			compareSettings(t, p, catalog.Profiles[p.ID])
 		}
 	})
+}
+
+// loads fails unless the broker takes its settings.
+func loads(t failer, dir string, settings []byte) {
+	t.Helper()
+	file := filepath.Join(dir, "broker.cue")
+	if err := os.WriteFile(file, settings, 0o600); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if _, err := brokerconfig.Load(file); err != nil {
+		t.Fatalf("%v\n%s", err, settings)
+	}
+}
+
+func TestEveryOptionOfAnyConfIsAccountedFor(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		conf := drawConf(t)
+		profiles := rapid.SampledFrom([]string{
+			"", "[p]\nhost=a", "[p]\nhost=a,b", "[DEFAULT]\nbroker-agent-query-mode=SSH\nbroker-session-autologin=1\n[p]\nhost=a,b",
+		}).Draw(t, "profiles")
+		i := importTexts(t, conf, profiles)
+		accounted(t, i, conf, profiles)
+		settings, err := i.Config("/srv/site")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		loads(t, dir, settings)
+	})
+}
+
+// drawConf draws an x2gobroker.conf; [DEFAULT] has options of every section.
+func drawConf(t *rapid.T) string {
+	var conf strings.Builder
+	sections := slices.Sorted(maps.Keys(confOptions))
+	every := slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(confOptions))...))))
+	for _, section := range rapid.SliceOfNDistinct(rapid.SampledFrom(append(sections, "DEFAULT")), 0, 4, rapid.ID).Draw(t, "conf sections") {
+		options := confOptions[section]
+		if section == "DEFAULT" {
+			options = every
+		}
+		fmt.Fprintf(&conf, "[%s]\n", section)
+		for _, option := range rapid.SliceOfNDistinct(rapid.SampledFrom(options), 0, len(options), rapid.ID).Draw(t, "conf options") {
+			fmt.Fprintf(&conf, "%s=%s\n", option, rapid.SampledFrom(someValues).Draw(t, "conf value"))
+		}
+	}
+	return conf.String()
 }
 
 // compareSettings holds a profile of the site against the options of the old

@@ -76,8 +76,12 @@ func (i *Import) defaultsNode() []*node {
 		return nil
 	}
 	all := pattern()
-	for _, l := range i.lifted {
-		all.put(l.path, fallback(l.value), l.comments)
+	for _, first := range order {
+		for _, l := range i.lifted {
+			if first != "" && strings.HasPrefix(l.path, first) {
+				all.put(l.path, fallback(l.value), l.comments)
+			}
+		}
 	}
 	return []*node{named("profiles").add(all).
 		with(said("What the profiles have in common. A profile may say otherwise."))}
@@ -90,7 +94,8 @@ func (p *Profile) node() *node {
 	n := named(p.ID)
 	for _, first := range order {
 		if first == "" {
-			p.access.put(n, p.acl)
+			p.access.put(n, nil)
+			n.kids[len(n.kids)-1].with(p.acl) // access or legacyACL
 			continue
 		}
 		for _, f := range p.fields {
