@@ -1,6 +1,10 @@
 package legacy
 
-import "strings"
+import (
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+)
 
 // What the old broker's logins come to is in this file alone, since it changes
 // with what x2broker has to authenticate by.
@@ -100,4 +104,19 @@ func (r *confReader) groups() {
 		return
 	}
 	r.report.loss(primary.At, "a user's primary group counted, too", "list it with the other groups of each user in broker.cue")
+}
+
+// ConfigLacks says what an admin has to add to broker.cue.
+const ConfigLacks = "nobody can log in until you name the users there"
+
+// authenticatorsNode is what broker.cue says of logins: there are no users yet.
+func authenticatorsNode() *node {
+	n := named("authenticators").with(said(
+		"Write the users here, each with the hash that `x2broker passwd` prints and with",
+		`all groups: alice: {password: "$2y$10$...", groups: ["staff"]}`))
+	n.value = ast.NewList(ast.NewStruct(
+		ast.NewIdent("type"), ast.NewString("static"),
+		ast.NewIdent("users"), ast.NewStruct(),
+	))
+	return n
 }

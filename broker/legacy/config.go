@@ -19,15 +19,7 @@ func (i *Import) Config(site string) ([]byte, error) {
 		"have https and tls here, or a proxy in front."))
 	listen.put("http", ast.NewString("0.0.0.0:8080"), nil)
 
-	users := named("authenticators").with(said(
-		"Write the users here, each with the hash that `x2broker passwd` prints and with",
-		`all groups: alice: {password: "$2y$10$...", groups: ["staff"]}`))
-	users.value = ast.NewList(ast.NewStruct(
-		ast.NewIdent("type"), ast.NewString("static"),
-		ast.NewIdent("users"), ast.NewStruct(),
-	))
-
-	fields := []*node{where, listen, users}
+	fields := []*node{where, listen, authenticatorsNode()}
 	ticket := named("ticket")
 	if t := i.Conf.AuthTimeout; t.given() {
 		ticket.put("lifetime", ast.NewString(duration(t.V)), nil)

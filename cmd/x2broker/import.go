@@ -70,7 +70,7 @@ func (c *importCmd) Run(ctx context.Context, io stdio) error {
 	}
 	fmt.Fprintf(io.out, "wrote %s: %s, %s\n", c.Out, plural(report.Profiles, "profile", "profiles"), plural(report.Servers, "server", "servers"))
 	if c.Config != "" {
-		fmt.Fprintf(io.out, "wrote %s: nobody can log in until you name the users there\n", c.Config)
+		fmt.Fprintf(io.out, "wrote %s: %s\n", c.Config, legacy.ConfigLacks)
 	}
 	fmt.Fprintf(io.out, "%s carried over, %s", plural(len(report.Carried), "option", "options"), plural(len(report.Notes), "note", "notes"))
 	if n := len(report.Losses); n > 0 {
