@@ -334,3 +334,17 @@ func TestKeptFactsAreThoseOfAFreshCompilation(t *testing.T) {
 		}
 	})
 }
+
+// Lists of the Python broker leave conditions for the index as access does: only
+// those are asked about that the user may see.
+func TestTheIndexKnowsLegacyACLs(t *testing.T) {
+	e := engine(t, oldCampus(t, 100), nil)
+	address, _ := alice().address()
+	ids := e.index.candidates(alice(), address, networksOf(e.places, address))
+	if len(e.index.always) > 0 || len(ids) != 20 {
+		t.Errorf("%d profiles of 100 are always asked about, %d for alice, who sees 20", len(e.index.always), len(ids))
+	}
+	if ids := e.index.candidates(alice(func(r *Request) { r.User, r.Groups = "sam", nil }), address, nil); len(ids) > 0 {
+		t.Errorf("%d profiles are asked about for somebody whom no list names", len(ids))
+	}
+}
