@@ -100,16 +100,15 @@ func profilesOf(text string) map[string]string {
 func TestPyhocaListsWhatThePolicyShows(t *testing.T) {
 	f := newFarm(t)
 	f.withEverything()
-	ctx := deadline(t)
-	for _, path := range []string{"", "inifile", "inifile/"} {
-		got := profilesOf(f.pyhoca(ctx, path, "alice", "alice-pw", "--list-profiles"))
-		want := map[string]string{"office": "Office", "odd": oddName, "all": "Everything", "nowhere": "Nowhere"}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("alice (-want +got):\n%s", diff)
+	staff := map[string]string{"office": "Office", "odd": oddName, "all": "Everything", "nowhere": "Nowhere"}
+	for _, test := range []struct {
+		path, user string
+		want       map[string]string
+	}{{"", "alice", staff}, {"inifile/", "alice", staff}, {"", "sam", map[string]string{"lab": "Lab"}}} {
+		got := profilesOf(f.pyhoca(deadline(t), test.path, test.user, test.user+"-pw", "--list-profiles"))
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s at /json/%s (-want +got):\n%s", test.user, test.path, diff)
 		}
-	}
-	if diff := cmp.Diff(map[string]string{"lab": "Lab"}, profilesOf(f.pyhoca(ctx, "", "sam", "sam-pw", "--list-profiles"))); diff != "" {
-		t.Errorf("sam (-want +got):\n%s", diff)
 	}
 }
 
@@ -127,7 +126,6 @@ func TestPyhocaShowsNothingAfterAWrongPassword(t *testing.T) {
 func TestPyhocaLogsInWhereThePolicySays(t *testing.T) {
 	f := newFarm(t)
 	f.withEverything()
-	ctx := deadline(t)
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +135,7 @@ func TestPyhocaLogsInWhereThePolicySays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"Office", "Everything", oddName} {
+		ctx := deadline(t)
 		login := ""
 		server := &ssh.ServerConfig{PasswordCallback: func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
 			login = c.User() + ":" + string(password)
