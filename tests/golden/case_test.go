@@ -1,0 +1,133 @@
+package golden_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A transcript is one recorded case.
+type transcript struct {
+	Name   string
+	Config struct {
+		Broker   *string `json:"x2gobroker.conf"` // nil: there is no such file
+		Profiles *string `json:"sessionprofiles"`
+		Users    string
+		Groups   string
+	}
+	Steps []step
+}
+
+// A step is a request with its recorded answer, or something that was done
+// between two requests.
+type step struct {
+	Action   string
+	Request  *request
+	Response *recorded
+	Repeated int        // requests were sent so often,
+	AnyOf    []recorded `json:"response_any_of"` // and these answers came
+}
+
+type request struct {
+	Command []string // of the SSH frontend; nil for HTTP
+	Method  string
+	Path    string
+	Headers [][2]string
+	Body    string
+	Base64  string `json:"body_b64"`
+	Client  string `json:"client_address"`
+}
+
+// bytes is the body.
+func (r *request) bytes() []byte {
+	if r.Base64 == "" {
+		return []byte(r.Body)
+	}
+	body, err := base64.StdEncoding.DecodeString(r.Base64)
+	if err != nil {
+		panic(err) // a broken test file
+	}
+	return body
+}
+
+type recorded struct {
+	Status  int
+	Headers [][2]string
+	Body    string
+	Never   float64 `json:"no_response_within_seconds"`
+	Closed  bool    `json:"connection_closed_without_response"`
+}
+
+// An answer is what of a reply is compared.
+type answer struct {
+	Status  int
+	Headers map[string]string // by canonical name
+	Body    string
+}
+
+// The status of an answer that never came.
+const (
+	hangs  = -1 // the client waits for ever
+	closed = -2 // the connection is closed without a word
+)
+
+// unread are headers that no client reads, or that follow from the rest.
+var unread = []string{"Server", "Date", "Expires", "Etag", "Connection", "Content-Length", "Cache-Control", "X-Content-Type-Options"}
+
+func (r *recorded) answer() answer {
+	switch {
+	case r.Never > 0:
+		return answer{Status: hangs}
+	case r.Closed:
+		return answer{Status: closed}
+	}
+	a := answer{Status: r.Status, Headers: map[string]string{}, Body: r.Body}
+	for _, h := range r.Headers {
+		if name := http.CanonicalHeaderKey(h[0]); !slices.Contains(unread, name) {
+			a.Headers[name] = h[1]
+		}
+	}
+	return a
+}
+
+// answers are all that were recorded for the step.
+func (s *step) answers() []answer {
+	if s.Response != nil {
+		return []answer{s.Response.answer()}
+	}
+	var all []answer
+	for _, r := range s.AnyOf {
+		all = append(all, r.answer())
+	}
+	return all
+}
+
+// transcripts reads all cases, by name.
+func transcripts(tb testing.TB) []*transcript {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all []*transcript
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		t := &transcript{}
+		if err := json.Unmarshal(data, t); err != nil {
+			tb.Fatalf("%s: %v", file, err)
+		}
+		if t.Name != strings.TrimSuffix(filepath.Base(file), ".json") || len(t.Steps) == 0 {
+			tb.Fatalf("%s holds the case %q with %d steps", file, t.Name, len(t.Steps))
+		}
+		all = append(all, t)
+	}
+	return all
+}

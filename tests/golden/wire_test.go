@@ -1,0 +1,76 @@
+package golden_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// proxy is where requests come from whose recorded address is not one of this
+// machine: the broker trusts its X-Forwarded-For.
+var proxy = netip.MustParseAddr("127.99.99.99")
+
+// replyTime is how long a broker may take; it answers every request.
+const replyTime = 30 * time.Second
+
+// send sends a request byte for byte as it was recorded, with another body, and
+// reads the reply.
+func send(address string, r *request, body []byte) (answer, error) {
+	from, err := netip.ParseAddr(r.Client)
+	if err != nil {
+		return answer{}, err
+	}
+	var wire bytes.Buffer
+	fmt.Fprintf(&wire, "%s %s HTTP/1.1\r\nHost: broker.example.org\r\nConnection: close\r\n", r.Method, r.Path)
+	if !from.Is4() || !from.IsLoopback() {
+		fmt.Fprintf(&wire, "X-Forwarded-For: %s\r\n", from)
+		from = proxy
+	}
+	for _, h := range r.Headers {
+		if h[0] == "Content-Length" {
+			h[1] = fmt.Sprint(len(body)) // tickets have another length
+		}
+		fmt.Fprintf(&wire, "%s: %s\r\n", h[0], h[1])
+	}
+	wire.WriteString("\r\n")
+	wire.Write(body)
+
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}, Timeout: replyTime}
+	conn, err := dialer.Dial("tcp", address)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(replyTime)); err != nil {
+		return answer{}, err
+	}
+	if _, err := conn.Write(wire.Bytes()); err != nil {
+		return answer{}, err
+	}
+	return read(conn, r.Method)
+}
+
+func read(conn io.Reader, method string) (answer, error) {
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{Status: resp.StatusCode, Headers: map[string]string{}, Body: string(text)}
+	for name, values := range resp.Header {
+		if !slices.Contains(unread, name) {
+			a.Headers[name] = fmt.Sprint(values[0])
+		}
+	}
+	return a, nil
+}
