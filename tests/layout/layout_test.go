@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"broker/frontend/plain": {"broker/session", "broker/frontend"},
 	"broker/admin":          {"broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":          {"schema", "policy", "broker/snapshot", "broker/source"},
+	"broker/legacy":         {"schema", "policy"},
 
 	"client":               {},
 	"examples":             {},
