@@ -20,14 +20,18 @@ var proxy = netip.MustParseAddr("127.99.99.99")
 const replyTime = 30 * time.Second
 
 // send sends a request byte for byte as it was recorded, with another body, and
-// reads the reply.
-func send(address string, r *request, body []byte) (answer, error) {
+// reads the reply. An old client speaks HTTP/1.0.
+func send(address string, r *request, body []byte, old bool) (answer, error) {
 	from, err := netip.ParseAddr(r.Client)
 	if err != nil {
 		return answer{}, err
 	}
 	var wire bytes.Buffer
-	fmt.Fprintf(&wire, "%s %s HTTP/1.1\r\nHost: broker.example.org\r\nConnection: close\r\n", r.Method, r.Path)
+	version := "1.1"
+	if old {
+		version = "1.0"
+	}
+	fmt.Fprintf(&wire, "%s %s HTTP/%s\r\nHost: broker.example.org\r\nConnection: close\r\n", r.Method, r.Path, version)
 	if !from.Is4() || !from.IsLoopback() {
 		fmt.Fprintf(&wire, "X-Forwarded-For: %s\r\n", from)
 		from = proxy

@@ -1,0 +1,196 @@
+package golden_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A deviation says where this broker answers otherwise than the old one, and why.
+type deviation struct {
+	Name   string   // in a few words
+	Reason string   // in a sentence
+	Cases  []string // cases or case/steps; nil: wherever Expect changes something
+
+	// Expect gives what is to be answered where the old broker answered want.
+	Expect func(x *exchange, want answer) answer
+}
+
+func (d *deviation) concerns(x *exchange) bool {
+	return d.Cases == nil || slices.Contains(d.Cases, x.t.Name) || slices.Contains(d.Cases, x.name)
+}
+
+// says gives an answer of one line of text.
+func says(status int, line string) answer {
+	return answer{Status: status, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: line + "\n"}
+}
+
+// testconPadding makes the answer to testcon long enough to time.
+var testconPadding = strings.Repeat(strings.Repeat(".", 63)+"\n", 512)
+
+// deviations are applied one after the other; first those that say whether a
+// request is granted.
+var deviations = []*deviation{
+	{
+		Name:   "The password decides beside a bad authid",
+		Reason: "A wrong, used or expired authid counts as none. X2Go Client sends the password with each request, and would be refused for its old authid though its password is right.",
+		Cases:  []string{"cookie-wrong-with-good-password", "cookie-auth-none-wrong", "cookie-required-mycookie/2", "cookie-required-mycookie/0", "cookie-required-none-given", "cookie-required-mycookie-filepresent/3"},
+		Expect: func(_ *exchange, want answer) answer {
+			if want.Status != http.StatusOK {
+				want = says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
+			}
+			return want
+		},
+	},
+	{
+		Name:   "testcon leaves the authid as it is",
+		Reason: "The old broker changes the authid and does not tell the client, who has none from then on.",
+		Cases:  []string{"cookie-testcon-consumes/2"},
+		Expect: func(*exchange, answer) answer {
+			return says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
+		},
+	},
+	{
+		Name:   "A used authid ends all that came from it",
+		Reason: "Somebody used it twice, and nobody can tell who: the password decides from then on.",
+		Cases:  []string{"cookie-dynamic-rotation/4"},
+		Expect: func(*exchange, answer) answer { return says(http.StatusUnauthorized, "") },
+	},
+	{
+		Name:   "Wrong passwords are answered with 200",
+		Reason: "X2Go Client ends itself on status 401, and asks for the password again on `Access denied` with 200.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.plain() && want.Status == http.StatusUnauthorized {
+				return says(http.StatusOK, "Access denied")
+			}
+			return want
+		},
+	},
+	{
+		Name:   "testcon",
+		Reason: "X2Go Client looks for `Access granted` in the answer to testcon and measures how fast it comes, so that it has these words and some length.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.plain() && want.Body == "OK" {
+				want.Body = "OK\nAccess granted\n" + testconPadding
+			}
+			return want
+		},
+	},
+	{
+		Name:   "Nothing to select",
+		Reason: "Without a server to offer, the answer has no `Access granted`: X2Go Client would crash on a granted answer without SERVER:, or try to reach a server of the name no-server-available.",
+		Expect: func(x *exchange, want answer) answer {
+			task, none := strings.TrimSpace(x.form.Get("task")), strings.Contains(want.Body, "SERVER:no-server-available:") || !strings.Contains(want.Body, "SERVER:")
+			if x.plain() && want.Status == http.StatusOK && task == "selectsession" && none && strings.Contains(want.Body, "Access granted") {
+				return says(http.StatusOK, "Access denied: this session profile is not available")
+			}
+			return want
+		},
+	},
+	{
+		Name:   "Passwords cannot be changed",
+		Reason: "The old broker grants setpass and changes nothing. A granted answer leaves the window of X2Go Client disabled, so that this one says that it cannot.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.plain() && x.form.Get("task") == "setpass" {
+				return says(http.StatusOK, "Access denied: passwords cannot be changed here")
+			}
+			return want
+		},
+	},
+	{
+		Name:   "Control characters are refused",
+		Reason: "They belong into no name, password or id, and could forge a line of a log or of another protocol.",
+		Expect: func(x *exchange, want answer) answer {
+			for _, name := range []string{"user", "password", "sid"} {
+				if strings.ContainsFunc(x.form.Get(name), func(r rune) bool { return r < ' ' }) {
+					return says(http.StatusBadRequest, "x2broker: "+name+" has a control character")
+				}
+			}
+			return want
+		},
+	},
+	{
+		Name:   "Nothing that is not UTF-8",
+		Reason: "Such requests are refused in words, and none ends in an internal error.",
+		Cases:  []string{"args-encoding/2", "args-encoding/3", "auth-ok-unicode/1", "body-nonutf8-notype"},
+		Expect: func(*exchange, answer) answer {
+			return says(http.StatusBadRequest, "x2broker: the request is not valid UTF-8")
+		},
+	},
+	{
+		Name:   "Credentials belong into the body",
+		Reason: "A user or password in a URL ends in logs, and is refused. The old broker's GET, which a debug switch allows, is refused for the same reason.",
+		Expect: func(x *exchange, want answer) answer {
+			switch {
+			case !x.plain() && !x.json():
+			case x.Method == http.MethodPost && strings.Contains(x.Path, "user="):
+				return says(http.StatusBadRequest, "x2broker: user must be sent in the body, not in the URL")
+			case x.Method == http.MethodGet:
+				want.Status = http.StatusMethodNotAllowed
+			}
+			return want
+		},
+	},
+	{
+		Name:   "Errors in words",
+		Reason: "The bodies of errors are one line of text, of which clients show nothing.",
+		Expect: func(x *exchange, want answer) answer {
+			switch want.Status {
+			case http.StatusNotFound:
+				want = says(want.Status, "404 page not found")
+			case http.StatusMethodNotAllowed:
+				want = says(want.Status, "405 method not allowed: clients POST a form here")
+				want.Headers["Allow"] = http.MethodPost
+			}
+			if x.Method == http.MethodHead {
+				want.Body = ""
+			}
+			return want
+		},
+	},
+	{
+		Name:   "No authid where nobody proves who he is",
+		Reason: "Where everybody gets in without a password an authid would stand for nothing.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.t.open() && strings.HasPrefix(want.Body, "AUTHID:") {
+				_, want.Body, _ = strings.Cut(want.Body, "\n")
+			}
+			return want
+		},
+	},
+	{
+		Name:   "LXQt",
+		Reason: "X2Go Client knows this desktop, and spells it so.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.Body = edit(want.Body, func(p *listed) {
+				if command, _ := p.get("command"); strings.EqualFold(command, "lxqt") {
+					p.set("command", "LXQt")
+					p.set("rootless", "0")
+				}
+			})
+			return want
+		},
+	},
+	{
+		Name:   "Order of keys",
+		Reason: "The keys of a profile come in one order, whatever the order of its file. Clients do not depend on it.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.Body = edit(want.Body, (*listed).sort)
+			return want
+		},
+	},
+	{
+		Name:   "Values as QSettings reads them",
+		Reason: "X2Go Client reads the list with QSettings, which takes an unquoted comma for a list, a semicolon for a comment and UTF-8 for Latin-1.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.Body = edit(want.Body, func(p *listed) {
+				for i, k := range p.keys {
+					if k[0] != "applications" { // really a list
+						p.keys[i][1] = readable(k[1])
+					}
+				}
+			})
+			return want
+		},
+	},
+}
