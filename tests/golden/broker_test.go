@@ -50,10 +50,20 @@ func compile(tb testing.TB, files map[string][]byte) *snapshot.Snapshot {
 	return snap
 }
 
-// serve starts a broker for the case and gives its address. Where servers are
-// equally good, draw(n) decides.
-func serve(tb testing.TB, t *transcript, files map[string][]byte, draw func(n int) int) string {
+// A broker serves a case.
+type broker struct {
+	address string   // "" if the import refuses the files
+	said    []string // by the import
+}
+
+// start imports the files and serves what comes of it. Where servers are equally
+// good, choose decides.
+func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) *broker {
 	tb.Helper()
+	made := old.importFiles(tb)
+	if made.files == nil {
+		return &broker{said: made.said}
+	}
 	log := slog.New(slog.DiscardHandler)
 	chain, err := identity.NewChain(t.authenticator(tb))
 	if err != nil {
@@ -68,29 +78,12 @@ func serve(tb testing.TB, t *transcript, files map[string][]byte, draw func(n in
 	gate := identity.NewGate(identity.GateConfig{
 		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
 	})
-	service := session.New(fixedSnapshot{compile(tb, files)}, gate, farm.New(time.Now, draw), time.Now, log)
+	service := session.New(fixedSnapshot{compile(tb, made.files)}, gate, farm.New(time.Now, choose), time.Now, log)
 
 	r := chi.NewRouter()
 	r.Use(frontend.ClientAddress([]netip.Prefix{netip.PrefixFrom(proxy, 32)}))
 	r.Handle("/plain/*", http.StripPrefix("/plain/", plain.New(service, http.StatusOK, log)))
 	server := httptest.NewServer(r)
 	tb.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
-}
-
-// act does what was done between two requests of a case.
-func (t *transcript) act(action string) error { return nil }
-
-func start(tb testing.TB, c *transcript, choose func(int) int) string {
-	if c.Config.Profiles == nil || c.Config.Broker == nil {
-		tb.Skip()
-	}
-	files, says, err := scratchImport(*c.Config.Broker, *c.Config.Profiles)
-	if err != nil {
-		tb.Fatal("import: ", err)
-	}
-	for _, s := range says {
-		tb.Error("import: ", s)
-	}
-	return serve(tb, c, files, choose)
+	return &broker{strings.TrimPrefix(server.URL, "http://"), made.said}
 }

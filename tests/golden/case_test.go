@@ -3,10 +3,13 @@ package golden_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -95,6 +98,23 @@ func (r *recorded) answer() answer {
 	return a
 }
 
+// text is an answer as it is compared.
+func (a answer) text() string {
+	switch a.Status {
+	case hangs:
+		return "never answered"
+	case closed:
+		return "connection closed without an answer"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d\n", a.Status)
+	for _, name := range slices.Sorted(maps.Keys(a.Headers)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, a.Headers[name])
+	}
+	b.WriteString("\n" + a.Body)
+	return b.String()
+}
+
 // answers are all that were recorded for the step.
 func (s *step) answers() []answer {
 	if s.Response != nil {
@@ -130,4 +150,27 @@ func transcripts(tb testing.TB) []*transcript {
 		all = append(all, t)
 	}
 	return all
+}
+
+// oldFiles are the files of the old broker; nil: there is no such file.
+type oldFiles struct{ broker, profiles *string }
+
+// act does what was done between two requests. What concerns neither file was
+// done to things that this broker does not have.
+func (f *oldFiles) act(action string) error {
+	switch {
+	case action == "x2gobroker.conf removed":
+		f.broker = nil
+	case strings.HasPrefix(action, "profile file replaced by bytes "):
+		text := strings.TrimPrefix(action, "profile file replaced by bytes ")
+		text, err := strconv.Unquote(`"` + text + `"`)
+		if err != nil {
+			return fmt.Errorf("action %q: %w", action, err)
+		}
+		f.profiles = &text
+	case strings.Contains(action, "cookie"), strings.Contains(action, "load checker"), action == "wait 22 s":
+	default:
+		return fmt.Errorf("action %q is not known", action)
+	}
+	return nil
 }

@@ -25,12 +25,21 @@ func says(status int, line string) answer {
 	return answer{Status: status, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: line + "\n"}
 }
 
+// importSays is that the import says what is wrong with a configuration with which
+// the old broker answered 500.
+var importSays = &deviation{
+	Name:   "The import says what is wrong",
+	Reason: "The old broker answered each request with an internal error. The import names file and line and says what to do, before anybody asks anything; what it says is compared instead.",
+	Expect: func(_ *exchange, want answer) answer { return want },
+}
+
 // testconPadding makes the answer to testcon long enough to time.
 var testconPadding = strings.Repeat(strings.Repeat(".", 63)+"\n", 512)
 
 // deviations are applied one after the other; first those that say whether a
 // request is granted.
 var deviations = []*deviation{
+	importSays,
 	{
 		Name:   "The password decides beside a bad authid",
 		Reason: "A wrong, used or expired authid counts as none. X2Go Client sends the password with each request, and would be refused for its old authid though its password is right.",

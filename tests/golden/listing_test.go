@@ -2,10 +2,9 @@ package golden_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf16"
-
-	"strconv"
 )
 
 // A listing is a list of session profiles in the form of the plain frontend.
