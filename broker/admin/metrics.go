@@ -29,9 +29,9 @@ func NewMetrics(b *Broker) *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "x2broker_request_duration_seconds",
-			Help:    "Time to answer a request, by task (login, verify, list, select) and outcome (granted, denied, throttled, refused, not_ready, error).",
+			Help:    "Time to answer a request, by frontend (plain, json, uccs), task (login, verify, list, select) and outcome (granted, denied, throttled, refused, not_ready, error).",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
-		}, []string{"task", "outcome"}),
+		}, []string{"frontend", "task", "outcome"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "x2broker_logins_denied_total",
 			Help: "Requests whose credentials did not open the door, by reason.",
@@ -73,7 +73,7 @@ func (m *Metrics) Request(d session.Done) {
 	default:
 		outcome = "error"
 	}
-	m.requests.WithLabelValues(d.Task, outcome).Observe(d.Took.Seconds())
+	m.requests.WithLabelValues(d.Frontend, d.Task, outcome).Observe(d.Took.Seconds())
 }
 
 // pipeline collects the state of the broker when it is scraped.

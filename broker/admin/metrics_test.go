@@ -83,18 +83,18 @@ func TestRequestsAreCountedWithoutNames(t *testing.T) {
 		errors.New("alice is broken"),
 	} {
 		m.Request(session.Done{
-			Task: "list", Grant: session.Grant{User: "alice"}, Address: netip.MustParseAddr("192.0.2.1"), Err: err, Took: 3 * time.Millisecond,
+			Task: "list", Frontend: "json", Grant: session.Grant{User: "alice"}, Address: netip.MustParseAddr("192.0.2.1"), Err: err, Took: 3 * time.Millisecond,
 		})
 	}
 	scraped(t, m,
-		`x2broker_request_duration_seconds_count{outcome="granted",task="list"} 2`,
-		`x2broker_request_duration_seconds_bucket{outcome="granted",task="list",le="0.0025"} 0`,
-		`x2broker_request_duration_seconds_bucket{outcome="granted",task="list",le="0.005"} 2`,
-		`x2broker_request_duration_seconds_count{outcome="denied",task="list"} 1`,
-		`x2broker_request_duration_seconds_count{outcome="throttled",task="list"} 1`,
-		`x2broker_request_duration_seconds_count{outcome="refused",task="list"} 1`,
-		`x2broker_request_duration_seconds_count{outcome="not_ready",task="list"} 1`,
-		`x2broker_request_duration_seconds_count{outcome="error",task="list"} 1`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="granted",task="list"} 2`,
+		`x2broker_request_duration_seconds_bucket{frontend="json",outcome="granted",task="list",le="0.0025"} 0`,
+		`x2broker_request_duration_seconds_bucket{frontend="json",outcome="granted",task="list",le="0.005"} 2`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="denied",task="list"} 1`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="throttled",task="list"} 1`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="refused",task="list"} 1`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="not_ready",task="list"} 1`,
+		`x2broker_request_duration_seconds_count{frontend="json",outcome="error",task="list"} 1`,
 		`x2broker_logins_denied_total{reason="wrong password"} 1`,
 		`x2broker_logins_denied_total{reason="throttled"} 1`,
 	)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -36,7 +37,7 @@ type Config struct {
 	Listen         Listen
 	Authenticators []Authenticator
 	Ticket         Ticket
-	DeniedStatus   int // HTTP status of a refused plain login, 200 or 401
+	Frontends      Frontends
 	StateDir       string
 	Verify         Verify
 	Webhook        Webhook
@@ -93,14 +94,49 @@ type Ticket struct {
 	VerifyAddress bool
 }
 
+// Frontends says which doors are open, and how they answer. One that is not
+// enabled answers 404.
+type Frontends struct {
+	Plain    Plain
+	JSON     JSON
+	UCCS     UCCS
+	Zeroconf Zeroconf
+}
+
+// Plain is the door of X2Go Client.
+type Plain struct {
+	Enabled      bool
+	DeniedStatus int // HTTP status of a refused login, 200 or 401
+}
+
+// JSON is the door of python-x2go.
+type JSON struct{ Enabled bool }
+
+// UCCS is the door of greeters.
+type UCCS struct {
+	Enabled bool
+	URL     string // of the broker as clients see it, without a slash at the end; "" as requests have it
+}
+
+// Zeroconf is the profile LOCALHOST behind the other doors.
+type Zeroconf struct {
+	Enabled bool
+	Command string
+}
+
 // Default is the configuration without a broker.cue. It has no authenticators.
 func Default() *Config {
 	return &Config{
-		Site:         Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
-		Listen:       Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
-		Ticket:       Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
-		DeniedStatus: 200,
-		StateDir:     DefaultStateDir,
+		Site:   Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
+		Listen: Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
+		Ticket: Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
+		Frontends: Frontends{
+			Plain: Plain{Enabled: true, DeniedStatus: 200},
+			JSON:  JSON{Enabled: true},
+			// UCCS and Zeroconf are off, as with the reference broker.
+			Zeroconf: Zeroconf{Command: "KDE"},
+		},
+		StateDir: DefaultStateDir,
 	}
 }
 
@@ -248,6 +284,16 @@ func (p *problems) prefixes(field string, texts []string) []netip.Prefix {
 		out = append(out, prefix)
 	}
 	return out
+}
+
+// url gives an http or https URL without a slash at the end.
+func (p *problems) url(field, s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		p.add(field, "%q is no URL of a broker, like \"https://broker.example.org\"", s)
+		return ""
+	}
+	return strings.TrimRight(s, "/")
 }
 
 // basePath gives "/" or "/prefix".

@@ -35,7 +35,12 @@ site: {url: "file:///srv/site.git", ref: "live", poll: "100ms", timeout: "5m"}
 site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHostsFile: "/h"}
 listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/"}
 ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
-frontends: plain: deniedStatus: 401
+frontends: {
+	plain: {enabled: false, deniedStatus: 401}
+	json: enabled: false
+	uccs: {enabled: true, url: "https://broker.example.org/x/"}
+	zeroconf: {enabled: true, command: "XFCE"}
+}
 stateDir: "/tmp/x"
 `)
 	if err != nil {
@@ -51,9 +56,13 @@ stateDir: "/tmp/x"
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		Authenticators: []config.Authenticator{{Static: map[string]config.StaticUser{"alice": {Password: "$2a$04$x", Groups: []string{"staff"}}}}},
-		DeniedStatus:   401,
-		Ticket:         config.Ticket{Lifetime: time.Hour},
-		StateDir:       "/tmp/x",
+		Frontends: config.Frontends{
+			Plain:    config.Plain{DeniedStatus: 401},
+			UCCS:     config.UCCS{Enabled: true, URL: "https://broker.example.org/x"},
+			Zeroconf: config.Zeroconf{Enabled: true, Command: "XFCE"},
+		},
+		Ticket:   config.Ticket{Lifetime: time.Hour},
+		StateDir: "/tmp/x",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -98,6 +107,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"proxy":                   {users + `listen: trustedProxies: ["proxy"]`, `listen.trustedProxies: "proxy" is no network`},
 		"base path":               {users + `listen: basePath: "broker"`, `listen.basePath: "broker" is no path`},
 		"denied status":           {users + `frontends: plain: deniedStatus: 403`, `frontends.plain.deniedStatus`},
+		"frontend":                {users + `frontends: xml: enabled: true`, `broker.cue:2:12: frontends.xml: unknown field`},
+		"broker's URL":            {users + `frontends: uccs: url: "broker"`, `frontends.uccs.url: "broker" is no URL of a broker`},
 		"none beside others":      {`authenticators: [{type: "none", from: ["10.0.0.0/8"]}, {type: "static", users: {}}]`, `must be the only one`},
 		"none without from":       {none(""), `authenticators.none.from: is empty`},
 		"none behind a proxy":     {none(`"127.0.0.1"`) + `listen: http: "0.0.0.0:80"`, `needs every listener on loopback`},

@@ -38,7 +38,19 @@ type raw struct {
 		VerifyAddress *bool
 	}
 	Frontends struct {
-		Plain struct{ DeniedStatus int }
+		Plain struct {
+			Enabled      *bool
+			DeniedStatus int
+		}
+		JSON struct{ Enabled *bool }
+		UCCS struct {
+			Enabled *bool
+			URL     string
+		}
+		Zeroconf struct {
+			Enabled *bool
+			Command string
+		}
 	}
 	StateDir string
 	Verify   *rawVerify
@@ -206,19 +218,36 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Authenticators = append(c.Authenticators, Authenticator{Static: static})
 	}
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
-	if r.Ticket.Rotate != nil {
-		c.Ticket.Rotate = *r.Ticket.Rotate
-	}
-	if r.Ticket.VerifyAddress != nil {
-		c.Ticket.VerifyAddress = *r.Ticket.VerifyAddress
-	}
-	if r.Frontends.Plain.DeniedStatus != 0 {
-		c.DeniedStatus = r.Frontends.Plain.DeniedStatus
-	}
+	set(&c.Ticket.Rotate, r.Ticket.Rotate)
+	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)
+	r.fillFrontends(&c.Frontends, p)
 	if r.StateDir != "" {
 		c.StateDir = r.StateDir
 	}
 	c.Verify = r.verify
+}
+
+func (r *raw) fillFrontends(f *Frontends, p *problems) {
+	set(&f.Plain.Enabled, r.Frontends.Plain.Enabled)
+	if r.Frontends.Plain.DeniedStatus != 0 {
+		f.Plain.DeniedStatus = r.Frontends.Plain.DeniedStatus
+	}
+	set(&f.JSON.Enabled, r.Frontends.JSON.Enabled)
+	set(&f.UCCS.Enabled, r.Frontends.UCCS.Enabled)
+	if u := r.Frontends.UCCS.URL; u != "" {
+		f.UCCS.URL = p.url("frontends.uccs.url", u)
+	}
+	set(&f.Zeroconf.Enabled, r.Frontends.Zeroconf.Enabled)
+	if command := r.Frontends.Zeroconf.Command; command != "" {
+		f.Zeroconf.Command = command
+	}
+}
+
+// set leaves what the file does not say as it is.
+func set(field, given *bool) {
+	if given != nil {
+		*field = *given
+	}
 }
 
 func (r *raw) fillTLS(c *Config, p *problems) {

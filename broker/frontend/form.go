@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,6 +18,10 @@ const (
 	// MaxBody is the most bytes of a request body; real clients send a few
 	// hundred.
 	MaxBody = 64 << 10
+
+	// maxKey is the most bytes of a public key; one of RSA with 16384 bits has
+	// 2,800.
+	maxKey = 8 << 10
 
 	// maxFields is the most fields of a form; the protocol knows 15.
 	maxFields = 64
@@ -41,7 +46,8 @@ var secrets = []string{"user", "password", "authid", "newpass", "pubkey"}
 // by its own rules), and the query, which the body overrides. It refuses what
 // is too large, is not UTF-8, or has a control character in a field that means
 // something; all fields but the passwords lose white space around them,
-// as with the reference broker. The error is a *FormError.
+// as with the reference broker. A pubkey must look like a line of
+// authorized_keys. The error is a *FormError.
 func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	f := Form{}
 	if err := f.addEncoded(r.URL.RawQuery); err != nil {
@@ -70,8 +76,16 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 			return nil, err
 		}
 	}
+	if key := f["pubkey"]; len(key) > maxKey || key != "" && !publicKey.MatchString(key) {
+		return nil, badForm("pubkey is no SSH public key")
+	}
 	return f, nil
 }
+
+// publicKey is options, which may have blanks between quotes, then the type of
+// the key, the key in Base64, and a comment (sshd(8), AUTHORIZED_KEYS). What the
+// key says is for whoever makes use of it.
+var publicKey = regexp.MustCompile(`^((?:[!#-~]|"[^"]*")+ +)?(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ +[A-Za-z0-9+/]+={0,2}(?: .*)?$`)
 
 func bodyError(err error) error {
 	var form *FormError

@@ -7,12 +7,13 @@ import (
 
 // Done is what became of a request.
 type Done struct {
-	Task    string // login, verify, list, select
-	Grant   Grant  // zero unless Err is nil
-	Address netip.Addr
-	Err     error // as the frontend gets it
-	Began   time.Time
-	Took    time.Duration
+	Task     string // login, verify, list, select
+	Frontend string // as of the request
+	Grant    Grant  // zero unless Err is nil
+	Address  netip.Addr
+	Err      error // as the frontend gets it
+	Began    time.Time
+	Took     time.Duration
 }
 
 // Observe calls f after each request, on its goroutine. Call it before the first
@@ -24,7 +25,7 @@ func (s *Service) done(task string, req Request, began time.Time, grant *Grant, 
 	if s.observe == nil {
 		return
 	}
-	d := Done{Task: task, Address: req.Address, Err: *err, Began: began, Took: s.now().Sub(began)}
+	d := Done{Task: task, Frontend: req.Frontend, Address: req.Address, Err: *err, Began: began, Took: s.now().Sub(began)}
 	if d.Err == nil {
 		d.Grant = *grant
 	}

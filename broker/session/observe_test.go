@@ -13,7 +13,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	s.maxWait = time.Millisecond
 	var done []Done
 	s.Observe(func(d Done) { done = append(done, d) })
-	req := Request{Credentials: Credentials{Address: netip.MustParseAddr("192.0.2.1")}}
+	req := Request{Credentials: Credentials{Address: netip.MustParseAddr("192.0.2.1")}, Frontend: "json"}
 	_, _ = s.Login(t.Context(), req)
 	_, _ = s.Verify(t.Context(), req)
 	_, _ = s.List(t.Context(), req)
@@ -23,7 +23,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	}
 	for i, task := range []string{"login", "verify", "list", "select"} {
 		d := done[i]
-		if d.Task != task || !errors.Is(d.Err, ErrNotReady) || d.Address != req.Address || d.Took <= 0 || d.Grant.User != "" {
+		if d.Task != task || d.Frontend != "json" || !errors.Is(d.Err, ErrNotReady) || d.Address != req.Address || d.Took <= 0 || d.Grant.User != "" {
 			t.Errorf("%+v", d)
 		}
 	}

@@ -34,7 +34,21 @@ var ErrNotReady = errors.New("the broker has no site yet")
 
 // RefusedError means that somebody who proved who he is may not have what he
 // asked for. Its reason is made to be shown to him.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason string
+	What   Refused
+}
+
+// Refused says what it is that is refused.
+type Refused int
+
+// What may be refused.
+const (
+	RefusedTask    Refused = iota // that nobody may have
+	RefusedLogin                  // by the policy of the site
+	RefusedAccount                // of the server
+	RefusedProfile                // that is hidden, or nowhere to be had
+)
 
 // Error gives the reason.
 func (e *RefusedError) Error() string { return e.Reason }
@@ -42,10 +56,10 @@ func (e *RefusedError) Error() string { return e.Reason }
 // The reasons that do not come from a policy. A hidden profile and one that
 // does not exist are alike.
 var (
-	errNotOffered = &RefusedError{"this session profile is not available"}
-	errNoServer   = &RefusedError{"no server is available for this session profile"}
-	errAccount    = &RefusedError{"this account is not available"}
-	errPolicy     = &RefusedError{"refused by the policy of the site"}
+	errNotOffered = &RefusedError{"this session profile is not available", RefusedProfile}
+	errNoServer   = &RefusedError{"no server is available for this session profile", RefusedProfile}
+	errAccount    = &RefusedError{"this account is not available", RefusedAccount}
+	errPolicy     = &RefusedError{"refused by the policy of the site", RefusedLogin}
 )
 
 // Snapshots gives the snapshot to answer from.
@@ -71,6 +85,7 @@ type Service struct {
 	waiting   chan struct{}
 	maxWait   time.Duration
 	observe   func(Done) // nil for nobody
+	zeroconf  *Offer     // nil: switched off
 }
 
 // New returns a Service.
@@ -92,7 +107,8 @@ type (
 type Request struct {
 	Credentials
 	Account  string // server account asked for (login=); "" is the user himself
-	Frontend string // "plain", for policies
+	Frontend string // "plain", "json" or "uccs", for policies
+	Zeroconf bool   // about the profile of [Service.Zeroconf], not about those of the site
 }
 
 // Grant is the part that all granted answers share.
@@ -173,6 +189,12 @@ func (s *Service) List(ctx context.Context, req Request) (out Listing, err error
 	if err != nil {
 		return Listing{}, err
 	}
+	if req.Zeroconf {
+		if s.zeroconf == nil {
+			return Listing{}, d.refuse(ctx, errNotOffered, "zeroconf is switched off")
+		}
+		return Listing{Grant: d.grant(), Offer: s.zeroconf}, nil
+	}
 	listing := d.snap.Policy.Visible(ctx, d.request)
 	for id, err := range listing.Failed {
 		d.note(ctx, slog.LevelWarn, "profile hidden because the policy failed", slog.String("profile", id), slog.Any("error", err))
@@ -225,6 +247,9 @@ func (s *Service) Select(ctx context.Context, req Request, profileID string) (se
 		return Selection{}, err
 	}
 	d.about = append(d.about, slog.String("profile", profileID))
+	if req.Zeroconf {
+		return s.selectZeroconf(ctx, d, profileID)
+	}
 	if d.snap.Catalog.Profiles[profileID] == nil {
 		return Selection{}, d.refuse(ctx, errNotOffered, "unknown profile")
 	}
@@ -292,7 +317,7 @@ func (s *Service) enter(ctx context.Context, req Request, task string) (*door, e
 		return nil, d.refuse(ctx, errPolicy, "the login policy failed", slog.Any("error", err))
 	}
 	if len(decision.Deny) > 0 {
-		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0]}, "denied by policy", slog.Any("reasons", decision.Deny))
+		return nil, d.refuse(ctx, &RefusedError{decision.Deny[0], RefusedLogin}, "denied by policy", slog.Any("reasons", decision.Deny))
 	}
 	for _, a := range decision.Accounts {
 		if a == account {

@@ -24,6 +24,7 @@ import (
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
 	"github.com/x2broker/x2broker/broker/frontend"
+	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
@@ -108,6 +109,11 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	})
 	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
 	service.Observe(ops.request)
+	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {
+		if err := service.Zeroconf(zeroconf.Command); err != nil {
+			return usageError(fmt.Errorf("frontends.zeroconf: %w", err))
+		}
+	}
 	ops.broker.Keeper = keeper
 	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
@@ -335,7 +341,19 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	}
 	r := chi.NewRouter()
 	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
-	r.Handle(base+"/plain/*", http.StripPrefix(base+"/plain/", plain.New(service, cfg.DeniedStatus, log)))
+	r.NotFound(frontend.NotFound)
+	doors := cfg.Frontends
+	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Log: log}
+	door := func(path string, enabled bool, h http.Handler) {
+		if enabled {
+			r.Handle(base+path+"*", http.StripPrefix(base+path, h))
+		}
+	}
+	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
+	door("/json/", doors.JSON.Enabled, json.New(options))
+	r.HandleFunc(base+"/", frontend.Index)
+	r.HandleFunc(base+"/pubkeys", frontend.PublicKeys)
+	r.HandleFunc(base+"/pubkeys/", frontend.PublicKeys)
 	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
 	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
 	if hook := cfg.Webhook; hook.Path != "" {
@@ -352,7 +370,7 @@ func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
 			defer func() {
 				if v := recover(); v != nil && v != http.ErrAbortHandler {
 					log.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(v), "path", r.URL.Path)
-					http.Error(w, "x2broker: internal error", http.StatusInternalServerError)
+					frontend.Fail(w, http.StatusInternalServerError, "")
 				}
 			}()
 			next.ServeHTTP(w, r)

@@ -13,8 +13,10 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
 	"github.com/x2broker/x2broker/broker/frontend"
+	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
@@ -64,13 +66,14 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 	if made.files == nil {
 		return &broker{said: made.said}
 	}
+	cfg := made.config(tb)
 	log := slog.New(slog.DiscardHandler)
 	chain, err := identity.NewChain(t.authenticator(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
-		Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
+		Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate, VerifyAddress: cfg.Ticket.VerifyAddress, Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -80,10 +83,31 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 	})
 	service := session.New(fixedSnapshot{compile(tb, made.files)}, gate, farm.New(time.Now, choose), time.Now, log)
 
-	r := chi.NewRouter()
-	r.Use(frontend.ClientAddress([]netip.Prefix{netip.PrefixFrom(proxy, 32)}))
-	r.Handle("/plain/*", http.StripPrefix("/plain/", plain.New(service, http.StatusOK, log)))
-	server := httptest.NewServer(r)
+	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {
+		if err := service.Zeroconf(zeroconf.Command); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(routes(service, cfg.Frontends, log))
 	tb.Cleanup(server.Close)
 	return &broker{strings.TrimPrefix(server.URL, "http://"), made.said}
+}
+
+// routes are those of x2broker serve that the old broker has as well.
+func routes(service *session.Service, doors config.Frontends, log *slog.Logger) http.Handler {
+	r := chi.NewRouter()
+	r.Use(frontend.ClientAddress([]netip.Prefix{netip.PrefixFrom(proxy, proxy.BitLen())}))
+	r.NotFound(frontend.NotFound)
+	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Log: log}
+	door := func(path string, enabled bool, h http.Handler) {
+		if enabled {
+			r.Handle(path+"*", http.StripPrefix(path, h))
+		}
+	}
+	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
+	door("/json/", doors.JSON.Enabled, json.New(options))
+	r.HandleFunc("/", frontend.Index)
+	r.HandleFunc("/pubkeys", frontend.PublicKeys)
+	r.HandleFunc("/pubkeys/", frontend.PublicKeys)
+	return r
 }

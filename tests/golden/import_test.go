@@ -7,6 +7,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/x2broker/x2broker/broker/config"
 )
 
 // The old broker's files have these names in what the import says of them.
@@ -30,6 +32,12 @@ func (f *oldFiles) importFiles(tb testing.TB) *imported {
 		return &imported{said: []string{err.Error()}}
 	}
 	return &imported{files: files, said: said}
+}
+
+// config reads broker.cue as x2broker serve does.
+func (i *imported) config(tb testing.TB) *config.Config {
+	tb.Helper()
+	return config.Default()
 }
 
 func deref(s *string) string {

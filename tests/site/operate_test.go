@@ -245,7 +245,7 @@ func TestMetricsAreOnTheirOwnListenerOnly(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
-	contains(t, text, `x2broker_request_duration_seconds_count{outcome="granted",task="list"} `, "x2broker_worker_starts_total 1")
+	contains(t, text, `x2broker_request_duration_seconds_count{frontend="plain",outcome="granted",task="list"} `, "x2broker_worker_starts_total 1")
 	if strings.Contains(text, `"sam"`) {
 		t.Error("a user's name in the metrics")
 	}

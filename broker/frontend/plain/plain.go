@@ -14,13 +14,10 @@ package plain
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -30,116 +27,59 @@ import (
 
 const granted = "Access granted\n"
 
-// Frontend is an http.Handler for everything below /plain/.
-type Frontend struct {
-	service      *session.Service
-	deniedStatus int
-	log          *slog.Logger
-	buffers      sync.Pool // of *bytes.Buffer, for replies
+// New returns a handler for everything below /plain/. deniedStatus is the HTTP
+// status of refused logins.
+func New(o frontend.Options, deniedStatus int) http.Handler {
+	return frontend.NewTasks(dialect{deniedStatus}, o)
 }
 
-// New returns a Frontend. deniedStatus is the HTTP status of refused logins.
-func New(service *session.Service, deniedStatus int, log *slog.Logger) *Frontend {
-	return &Frontend{
-		service: service, deniedStatus: deniedStatus, log: log,
-		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
-	}
+// dialect implements frontend.Dialect.
+type dialect struct{ deniedStatus int }
+
+// Name returns "plain".
+func (dialect) Name() string { return "plain" }
+
+// ContentType is that of the answers.
+func (dialect) ContentType() string { return "text/plain; charset=utf-8" }
+
+// Asked reads the form.
+func (dialect) Asked(f frontend.Form) (task, profile string) { return f["task"], f["sid"] }
+
+// Granted writes the ticket and the grant.
+func (dialect) Granted(b *bytes.Buffer, _ frontend.Form, g session.Grant) { writeGrant(b, g) }
+
+// Listed writes the profiles in INI form.
+func (dialect) Listed(b *bytes.Buffer, l session.Listing) {
+	text := textOf(l.Offer)
+	b.Grow(256 + text.size(l.User))
+	writeGrant(b, l.Grant)
+	text.write(b, l.User)
 }
 
-// backends are the path elements behind /plain/ that sites have in their
-// clients; all mean the same here. Others are unknown.
-var backends = map[string]bool{"inifile": true, "zeroconf": true}
-
-// ServeHTTP answers one request. Its path is what follows /plain/.
-func (f *Frontend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if backend, _, _ := strings.Cut(r.URL.Path, "/"); r.URL.Path != "" && !backends[backend] {
-		http.NotFound(w, r)
-		return
-	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "405 method not allowed: clients POST a form here", http.StatusMethodNotAllowed)
-		return
-	}
-	form, err := frontend.ParseForm(w, r)
-	if err != nil {
-		f.fail(w, r, err)
-		return
-	}
-	req := session.Request{
-		Credentials: session.Credentials{
-			Name: form["user"], Password: form["password"], Ticket: form["authid"],
-			Address: frontend.Address(r.Context()),
-		},
-		Account:  form["login"],
-		Frontend: "plain",
-	}
-	b := f.buffers.Get().(*bytes.Buffer)
-	defer f.keep(b)
-	if err := f.answer(r, b, form, req); err != nil {
-		f.fail(w, r, err)
-		return
-	}
-	send(w, http.StatusOK, b.Bytes())
+// Selected writes the server.
+func (dialect) Selected(b *bytes.Buffer, s session.Selection) {
+	writeGrant(b, s.Grant)
+	writeServer(b, s)
 }
 
-// keep lets a later reply use the buffer, unless it is unusually large.
-func (f *Frontend) keep(b *bytes.Buffer) {
-	const most = 1 << 20
-	if b.Cap() <= most {
-		b.Reset()
-		f.buffers.Put(b)
-	}
+// Tested writes enough to time.
+func (dialect) Tested(b *bytes.Buffer) {
+	b.WriteString("OK\n" + granted)
+	b.WriteString(testconPadding)
 }
 
-// answer does one task and writes the reply to b.
-func (f *Frontend) answer(r *http.Request, b *bytes.Buffer, form frontend.Form, req session.Request) error {
-	ctx := r.Context()
-	switch form["task"] {
-	case "listsessions":
-		list, err := f.service.List(ctx, req)
-		if err != nil {
-			return err
-		}
-		text := textOf(list.Offer)
-		b.Grow(256 + text.size(list.User))
-		writeGrant(b, list.Grant)
-		text.write(b, list.User)
-	case "selectsession":
-		selected, err := f.service.Select(ctx, req, form["sid"])
-		if err != nil {
-			return err
-		}
-		writeGrant(b, selected.Grant)
-		writeServer(b, selected)
-	case "testcon":
-		// X2Go Client asks before anybody has logged in, and measures how long
-		// the answer takes.
-		if req.Name != "" {
-			if _, err := f.service.Verify(ctx, req); err != nil {
-				return err
-			}
-		}
-		b.WriteString("OK\n" + granted)
-		b.WriteString(testconPadding)
-	case "clientevent":
-		// Not asked for by this version, and nothing to do; a client must not
-		// lose its ticket by it.
-		if _, err := f.service.Verify(ctx, req); err != nil {
-			return err
-		}
-		b.WriteString(granted)
-	case "setpass":
-		// A granted reply would freeze the client's window.
-		return &session.RefusedError{Reason: "passwords cannot be changed here"}
-	default:
-		grant, err := f.service.Login(ctx, req)
-		if err != nil {
-			return err
-		}
-		writeGrant(b, grant)
+// Denied lets X2Go Client ask again.
+func (d dialect) Denied(err *session.DeniedError) (int, string) {
+	if err.RetryAfter > 0 {
+		return d.deniedStatus, fmt.Sprintf("Access denied: too many failed logins, try again in %d s\n", err.RetryAfter/time.Second)
 	}
-	return nil
+	return d.deniedStatus, "Access denied\n"
+}
+
+// Refused is always 200: he proved who he is, and any other status ends his
+// client. Reasons come from policies and must neither grant nor break lines.
+func (dialect) Refused(_ frontend.Form, err *session.RefusedError) (int, string) {
+	return http.StatusOK, "Access denied: " + refusalText(err.Reason) + "\n"
 }
 
 // testconPadding makes the answer long enough to time: 32 KiB of text.
@@ -196,38 +136,6 @@ func writeServer(b *bytes.Buffer, s session.Selection) {
 	b.WriteByte('\n')
 }
 
-// fail answers what cannot be granted. Texts of refusals come from policies and
-// must neither grant nor break lines.
-func (f *Frontend) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var (
-		form    *frontend.FormError
-		denied  *session.DeniedError
-		refused *session.RefusedError
-	)
-	switch {
-	case errors.As(err, &form):
-		f.log.DebugContext(r.Context(), "bad request", "address", frontend.Address(r.Context()).String(), "reason", form.Reason)
-		http.Error(w, "x2broker: "+form.Reason, form.Status)
-	case errors.As(err, &denied):
-		text := "Access denied\n"
-		if denied.RetryAfter > 0 {
-			seconds := int(denied.RetryAfter / time.Second)
-			text = fmt.Sprintf("Access denied: too many failed logins, try again in %d s\n", seconds)
-			w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		}
-		send(w, f.deniedStatus, []byte(text))
-	case errors.As(err, &refused):
-		// 200 always: he proved who he is, and any other status ends his client.
-		send(w, http.StatusOK, []byte("Access denied: "+refusalText(refused.Reason)+"\n"))
-	case errors.Is(err, session.ErrNotReady):
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "x2broker: "+session.ErrNotReady.Error(), http.StatusServiceUnavailable)
-	default:
-		f.log.ErrorContext(r.Context(), "request failed", "error", err)
-		http.Error(w, "x2broker: internal error", http.StatusInternalServerError)
-	}
-}
-
 // refusalText makes one harmless line of a reason.
 func refusalText(reason string) string {
 	const longest = 200
@@ -238,13 +146,4 @@ func refusalText(reason string) string {
 		return "refused by the policy of the site"
 	}
 	return text
-}
-
-func send(w http.ResponseWriter, status int, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client has gone: nothing to do about it
 }

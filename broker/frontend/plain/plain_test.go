@@ -1,29 +1,15 @@
 package plain_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/rand"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/crypto/bcrypt"
 
-	"github.com/x2broker/x2broker/broker/farm"
-	"github.com/x2broker/x2broker/broker/frontend"
+	"github.com/x2broker/x2broker/broker/frontend/doortest"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
-	"github.com/x2broker/x2broker/broker/identity"
-	"github.com/x2broker/x2broker/broker/session"
-	"github.com/x2broker/x2broker/broker/snapshot"
-	"github.com/x2broker/x2broker/broker/source"
-	"github.com/x2broker/x2broker/schema"
 )
 
 const site = `package site
@@ -54,68 +40,23 @@ overlay.full.width contains 1024 if input.user.name == "willi"
 
 // A door is the frontend over the real service, and what it logged.
 type door struct {
-	t       *testing.T
-	handler http.Handler
-	log     *bytes.Buffer
+	doortest.Door
+	t   *testing.T
+	log *doortest.Log
 }
 
 func newDoor(t *testing.T, deniedStatus int) *door {
 	t.Helper()
-	tree, err := source.FromFS(fstest.MapFS{
-		"site.cue":          {Data: []byte(site)},
-		"policy/login.rego": {Data: []byte(policy)},
-
-		"policy/access.rego": {Data: []byte(overlay)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &door{t: t, log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	keeper := snapshot.New(snapshot.Options{Source: source.NewFixed("test", tree), Compiler: schema.NewCompiler(), Log: log})
-	if err := keeper.Refresh(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	hash, err := bcrypt.GenerateFromPassword([]byte("s&w ü"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	users := map[string]identity.StaticUser{}
-	for _, name := range []string{"maja", "willi", "thekla", "flip", "nobody"} {
-		users[name] = identity.StaticUser{Hash: string(hash)}
-	}
-	static, _, err := identity.NewStatic(identity.StaticConfig{Users: users})
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain, err := identity.NewChain(static)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tickets, err := identity.NewTickets(identity.TicketConfig{
-		Lifetime: time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log})
-	service := session.New(keeper, gate, farm.New(time.Now, func(int) int { return 0 }), time.Now, log)
-	d.handler = frontend.ClientAddress(nil)(http.StripPrefix("/plain/", plain.New(service, deniedStatus, log)))
-	return d
-}
-
-func (d *door) do(method, path, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr = "192.0.2.1:7"
-	w := httptest.NewRecorder()
-	d.handler.ServeHTTP(w, r)
-	return w
+	b := doortest.New(t, doortest.Files{
+		"site.cue": site, "policy/login.rego": policy, "policy/access.rego": overlay,
+	}, "maja", "willi", "thekla", "flip", "nobody")
+	return &door{doortest.Open("/plain/", plain.New(b.Options, deniedStatus)), t, b.Log}
 }
 
 // post gives the reply with the ticket replaced by T.
 func (d *door) post(body string) string {
 	d.t.Helper()
-	w := d.do(http.MethodPost, "/plain/", body)
+	w := d.Do(http.MethodPost, "/plain/", body)
 	if w.Code != http.StatusOK {
 		d.t.Errorf("%s: status %d", body, w.Code)
 	}
@@ -236,10 +177,10 @@ func TestConnectionTestNeedsNoLoginAndIsLong(t *testing.T) {
 
 func TestDeniedStatusCanBe401(t *testing.T) {
 	d := newDoor(t, http.StatusUnauthorized)
-	if w := d.do(http.MethodPost, "/plain/", "user=maja&password=x&task=listsessions"); w.Code != 401 {
+	if w := d.Do(http.MethodPost, "/plain/", "user=maja&password=x&task=listsessions"); w.Code != 401 {
 		t.Errorf("wrong password: %d", w.Code)
 	}
-	if w := d.do(http.MethodPost, "/plain/", maja+"task=selectsession&sid=hidden"); w.Code != 200 {
+	if w := d.Do(http.MethodPost, "/plain/", maja+"task=selectsession&sid=hidden"); w.Code != 200 {
 		t.Errorf("hidden profile: %d, any other status than 200 ends the client", w.Code)
 	}
 }
@@ -255,7 +196,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"POST", "/plain/inifile", 200},
 		{"POST", "/plain/inifile//", 200},
 		{"POST", "/plain/inifile/any/thing", 200},
-		{"POST", "/plain/zeroconf/", 200},
+		{"POST", "/plain/zeroconf/", 404}, // switched off
 		{"POST", "/plain//inifile", 404},
 		{"POST", "/plain/INIFILE/", 404},
 		{"POST", "/plain/base", 404},
@@ -265,7 +206,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"PUT", "/plain/inifile", 405},
 		{"GET", "/plain/nothing", 404},
 	} {
-		if w := d.do(test.method, test.path, maja+"task=listsessions"); w.Code != test.status {
+		if w := d.Do(test.method, test.path, maja+"task=listsessions"); w.Code != test.status {
 			t.Errorf("%s %s: got %d, want %d", test.method, test.path, w.Code, test.status)
 		}
 	}
@@ -288,7 +229,7 @@ func TestControlCharactersAreRefusedInEveryField(t *testing.T) {
 	d := newDoor(t, 200)
 	for _, field := range []string{"user", "password", "authid", "login", "sid", "pubkey", "newpass"} {
 		for _, c := range []string{"%0D", "%0A", "%00", "%1B", "%7F", "%C2%85"} {
-			w := d.do(http.MethodPost, "/plain/", maja+"task=selectsession&sid=p1&"+field+"=FORGED"+c+"LINE")
+			w := d.Do(http.MethodPost, "/plain/", maja+"task=selectsession&sid=p1&"+field+"=FORGED"+c+"LINE")
 			if w.Code != 400 || strings.Contains(w.Body.String(), "FORGED") || strings.Contains(w.Body.String(), "granted") {
 				t.Errorf("%s with %s: %d %q", field, c, w.Code, w.Body)
 			}
@@ -300,7 +241,7 @@ func TestControlCharactersAreRefusedInEveryField(t *testing.T) {
 }
 
 func TestLargeBodiesAreRefused(t *testing.T) {
-	if w := newDoor(t, 200).do(http.MethodPost, "/plain/", maja+strings.Repeat("x", 1<<20)); w.Code != 413 {
+	if w := newDoor(t, 200).Do(http.MethodPost, "/plain/", maja+strings.Repeat("x", 1<<20)); w.Code != 413 {
 		t.Errorf("got %d, want 413", w.Code)
 	}
 }

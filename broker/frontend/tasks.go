@@ -1,0 +1,206 @@
+package frontend
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/x2broker/x2broker/broker/session"
+)
+
+// A Dialect is how clients of one kind ask and what they read. Frontends with
+// forms differ in nothing else.
+type Dialect interface {
+	// Name is what policies and metrics see of the frontend.
+	Name() string
+	// ContentType is that of the answers.
+	ContentType() string
+
+	// Asked gives the task, by its name in plain, and the profile it is about.
+	Asked(Form) (task, profile string)
+
+	// Granted writes the answer to a request that only logs in.
+	Granted(*bytes.Buffer, Form, session.Grant)
+	Listed(*bytes.Buffer, session.Listing)
+	Selected(*bytes.Buffer, session.Selection)
+	// Tested writes the answer to a connection test.
+	Tested(*bytes.Buffer)
+
+	// Denied says how a login is refused, Refused how somebody who proved who
+	// he is does not get what he asked for. Without a body it is the page of
+	// the status.
+	Denied(*session.DeniedError) (status int, body string)
+	Refused(Form, *session.RefusedError) (status int, body string)
+}
+
+// Options are what frontends with forms share.
+type Options struct {
+	Service  *session.Service
+	Zeroconf bool // answer below zeroconf
+	Log      *slog.Logger
+}
+
+// Tasks is an http.Handler for all paths of one frontend.
+type Tasks struct {
+	Options
+	dialect Dialect
+	buffers sync.Pool // of *bytes.Buffer, for replies
+}
+
+// NewTasks returns a Tasks that speaks the dialect.
+func NewTasks(d Dialect, o Options) *Tasks {
+	return &Tasks{Options: o, dialect: d, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+}
+
+// ServeHTTP answers one request. Its path is what follows the frontend's own,
+// such as /plain/.
+func (t *Tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	zeroconf, ok := backend(r.URL.Path, t.Zeroconf)
+	if !ok {
+		NotFound(w, r)
+		return
+	}
+	if !Allow(w, r, http.MethodPost) {
+		return
+	}
+	form, err := ParseForm(w, r)
+	if err != nil {
+		t.fail(w, r, form, err)
+		return
+	}
+	b := t.buffers.Get().(*bytes.Buffer)
+	defer t.keep(b)
+	if err := t.answer(r, b, form, zeroconf); err != nil {
+		t.fail(w, r, form, err)
+		return
+	}
+	send(w, http.StatusOK, t.dialect.ContentType(), b.Bytes())
+}
+
+// backend tells what the path elements mean that sites have in their clients
+// from the reference broker: inifile and nothing are the site, zeroconf is a
+// profile of its own, and all others are unknown. What follows does not count.
+func backend(path string, withZeroconf bool) (zeroconf, ok bool) {
+	name, _, _ := strings.Cut(path, "/")
+	switch {
+	case path == "", name == "inifile":
+		return false, true
+	case name == "zeroconf":
+		return true, withZeroconf
+	}
+	return false, false
+}
+
+// keep lets a later reply use the buffer, unless it is unusually large.
+func (t *Tasks) keep(b *bytes.Buffer) {
+	const most = 1 << 20
+	if b.Cap() <= most {
+		b.Reset()
+		t.buffers.Put(b)
+	}
+}
+
+// answer does one task and writes the reply to b.
+func (t *Tasks) answer(r *http.Request, b *bytes.Buffer, form Form, zeroconf bool) error {
+	ctx := r.Context()
+	req := session.Request{
+		Credentials: session.Credentials{
+			Name: form["user"], Password: form["password"], Ticket: form["authid"], Address: Address(ctx),
+		},
+		Account:  form["login"],
+		Frontend: t.dialect.Name(),
+		Zeroconf: zeroconf,
+	}
+	switch task, profile := t.dialect.Asked(form); task {
+	case "listsessions":
+		list, err := t.Service.List(ctx, req)
+		if err != nil {
+			return err
+		}
+		t.dialect.Listed(b, list)
+	case "selectsession":
+		selected, err := t.Service.Select(ctx, req, profile)
+		if err != nil {
+			return err
+		}
+		t.dialect.Selected(b, selected)
+	case "testcon":
+		// X2Go Client asks before anybody has logged in, and measures how long
+		// the answer takes.
+		if req.Name != "" {
+			if _, err := t.Service.Verify(ctx, req); err != nil {
+				return err
+			}
+		}
+		t.dialect.Tested(b)
+	case "clientevent":
+		// Not asked for by this version, and nothing to do; a client must not
+		// lose its ticket by it.
+		grant, err := t.Service.Verify(ctx, req)
+		if err != nil {
+			return err
+		}
+		t.dialect.Granted(b, form, grant)
+	case "setpass":
+		// A granted reply would freeze the window of X2Go Client.
+		return &session.RefusedError{Reason: "passwords cannot be changed here"}
+	default:
+		grant, err := t.Service.Login(ctx, req)
+		if err != nil {
+			return err
+		}
+		t.dialect.Granted(b, form, grant)
+	}
+	return nil
+}
+
+// fail answers what cannot be granted.
+func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, form Form, err error) {
+	var (
+		bad     *FormError
+		denied  *session.DeniedError
+		refused *session.RefusedError
+	)
+	reply := func(status int, body string) {
+		if body == "" {
+			Fail(w, status, "")
+			return
+		}
+		send(w, status, t.dialect.ContentType(), []byte(body))
+	}
+	switch {
+	case errors.As(err, &bad):
+		t.Log.DebugContext(r.Context(), "bad request", "address", Address(r.Context()).String(), "reason", bad.Reason)
+		Fail(w, bad.Status, bad.Reason)
+	case errors.As(err, &denied):
+		RetryAfter(w, denied.RetryAfter)
+		reply(t.dialect.Denied(denied))
+	case errors.As(err, &refused):
+		reply(t.dialect.Refused(form, refused))
+	default:
+		FailService(w, r, t.Log, err)
+	}
+}
+
+// RetryAfter says when to come again, unless that is at once.
+func RetryAfter(w http.ResponseWriter, d time.Duration) {
+	if d > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(d/time.Second)))
+	}
+}
+
+// FailService answers an error of broker/session that is no refusal.
+func FailService(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	if errors.Is(err, session.ErrNotReady) {
+		RetryAfter(w, 5*time.Second)
+		Fail(w, http.StatusServiceUnavailable, session.ErrNotReady.Error())
+		return
+	}
+	log.ErrorContext(r.Context(), "request failed", "error", err)
+	Fail(w, http.StatusInternalServerError, "")
+}
