@@ -61,6 +61,7 @@ type Profile struct {
 	Settings      []Setting // X2Go Client keys in wire order, defaults filled in
 	Servers       []string  // ids of the servers that hosts names or matches, sorted, not empty
 	Access        Access
+	LegacyACL     *LegacyACL // in place of Access, which grants nothing then; nil for most
 	Autologin     bool
 	UseBrokerPass bool
 	Icon          string
@@ -90,6 +91,26 @@ type Deny struct {
 	Users  []string
 	Groups []string
 	From   []string
+}
+
+// LegacyACL says who may see a profile as the Python broker does: docs/profiles.md
+// has the rules. One of its lists at least is not empty.
+type LegacyACL struct {
+	Users   LegacyRule
+	Groups  LegacyRule
+	Clients LegacyRule
+	Pos     map[string]Position // by field path below legacyACL: "users.allow", "clients.order" ...
+}
+
+// LegacyAll stands for everybody in a list of a LegacyRule.
+const LegacyAll = "ALL"
+
+// LegacyRule is the pair of lists that a LegacyACL has of each kind. Clients are
+// CIDRs in masked form, a single address with its full length.
+type LegacyRule struct {
+	Allow      []string
+	Deny       []string
+	AllowFirst bool // who is in both lists is allowed
 }
 
 // Case is an expectation about the site that must hold before it may serve.

@@ -179,6 +179,9 @@ func (s *site) checkProfile(p *Profile) {
 	s.checkNames(a.Deny.Groups, below, "deny", "groups")
 	s.checkCIDRs(a.From, below, "from")
 	s.checkCIDRs(a.Deny.From, below, "deny", "from")
+	if p.LegacyACL != nil {
+		s.checkLegacyACL(p.LegacyACL, below)
+	}
 }
 
 // checkAccess looks at what needs the whole site.
@@ -188,6 +191,8 @@ func (s *site) checkAccess(h hosts, cat *Catalog) {
 	s.checkFrom(a.From, cat, below, "from")
 	s.checkFrom(a.Deny.From, cat, below, "deny", "from")
 	switch {
+	case h.profile.LegacyACL != nil:
+		s.checkLegacyPlace(h, below)
 	case h.brokenAccess || a.Everyone || len(a.Users) > 0 || len(a.Groups) > 0:
 	case !h.hasAccess:
 		s.warnAt(below(), "has no access, so that only a policy of the site's own can show it: write access: groups: [\"...\"], or access: everyone: true")

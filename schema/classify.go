@@ -29,7 +29,7 @@ type sourceFile struct {
 	imports []string
 	labels  []label // top-level regular fields
 	ids     []label // second level of the fields that hold things by id
-	access  []label // fields of access, as "deny.users", by profile
+	access  []label // fields of access, as "deny.users", and of legacyACL, as "legacyACL.users.allow", by profile
 
 	// leaf: nothing but profiles under literal ids, none of which looks at the
 	// others. Leaves can be evaluated in any company.
@@ -324,7 +324,8 @@ func mentionsLabel(n ast.Node, name string) bool {
 }
 
 // access notes where a profile writes the fields of its access: at depth 0 the
-// profile, below it access itself, below that deny.
+// profile, below it access itself, below that deny; and those of its legacyACL,
+// below which are the kinds.
 func (c *classifier) access(id, prefix string, e ast.Expr, depth int) {
 	for {
 		b, is := e.(*ast.BinaryExpr) // {...} & more
@@ -344,11 +345,13 @@ func (c *classifier) access(id, prefix string, e ast.Expr, depth int) {
 		}
 		name, literal := fieldName(field)
 		switch {
-		case !literal, depth == 0 && name != "access":
-		case depth == 0:
+		case !literal, depth == 0 && name != "access" && name != "legacyACL":
+		case depth == 0 && name == "access":
 			c.access(id, "", field.Value, 1)
-		case name == "deny" && depth == 1:
-			c.access(id, "deny.", field.Value, 2)
+		case depth == 0:
+			c.access(id, legacyPrefix, field.Value, 1)
+		case depth == 1 && (name == "deny" && prefix == "" || prefix == legacyPrefix):
+			c.access(id, prefix+name+".", field.Value, 2)
 		default:
 			c.file.access = append(c.file.access, label{field: prefix + name, id: id, pos: position(field.Label.Pos())})
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -20,6 +21,7 @@ var (
 	pathX2Go     = cue.ParsePath("x2go")
 	pathHosts    = cue.ParsePath("hosts")
 	pathAccess   = cue.ParsePath("access")
+	pathLegacy   = cue.ParsePath("legacyACL")
 	pathDeny     = cue.ParsePath("deny")
 
 	pathName          = cue.ParsePath("name")
@@ -134,6 +136,11 @@ func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
 		decodeAccess(p, access)
 		d.hosts.hasAccess, d.hosts.brokenAccess = true, access.Validate() != nil
 	}
+	legacy := look(v, pathLegacy)
+	if legacy.Exists() {
+		p.LegacyACL = decodeLegacyACL(legacy)
+		d.hosts.brokenAccess = d.hosts.brokenAccess || legacy.Validate() != nil
+	}
 	given := map[string]any{}
 	if x2go := look(v, pathX2Go); x2go.Exists() {
 		// Looking up each key is cheaper than Fields, which sorts.
@@ -144,13 +151,19 @@ func decodeProfile(v cue.Value, id string, files []*sourceFile) *draft {
 		}
 	}
 	p.Settings = settings(given)
-	p.Access.Pos = accessPositions(files, id)
+	written := accessPositions(files, id)
+	if p.LegacyACL != nil {
+		p.LegacyACL.position(legacy, written)
+	}
+	maps.DeleteFunc(written, func(field string, _ Position) bool { return strings.HasPrefix(field, legacyPrefix) })
+	p.Access.Pos = written
 	computedPositions(v, &p.Access)
 	d.hosts.clean = clean(p)
 	return d
 }
 
-// accessPositions is where the files write a profile's access below its id.
+// accessPositions is where the files write a profile's access and its legacyACL
+// below its id.
 func accessPositions(files []*sourceFile, id string) map[string]Position {
 	out := map[string]Position{}
 	for _, f := range files {

@@ -45,6 +45,12 @@ How folders give defaults to many profiles is on [the page about sites](site.md#
 
 {{#Access}}
 
+## legacyACL
+
+{{doc #LegacyACL}}
+
+{{#LegacyACL}}
+
 ## x2go
 
 What the session is like, in the names of X2Go Client's own settings. A default is what the broker sends for a key that

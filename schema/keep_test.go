@@ -58,6 +58,10 @@ profiles: p: {
 	access: {users: ["u"], groups: ["g", "h"], from: ["10.0.0.0/8"], deny: from: ["192.0.2.0/24"]}
 	x2go: {command: "xfce", width: 32767, rootless: false, applications: ["OFFICE", "TERMINAL"], published: true, rdpport: 1, clipboard: "none"}
 }
+profiles: old: {
+	name: "Old", hosts: ids: ["s1"]
+	legacyACL: {users: {allow: ["u", ""], order: "allow-deny"}, groups: deny: ["g"], clients: {allow: ["ALL", "10.1.2.3"], deny: ["2001:db8::/32"]}}
+}
 `)}}
 	before, after := NewCompiler(), NewCompiler()
 	want, diags := before.Compile(context.Background(), tree)
@@ -85,6 +89,13 @@ func TestACatalogSurvivesItsBinaryForm(t *testing.T) {
 		want, diags := NewCompiler().Compile(context.Background(), os.DirFS(dir))
 		if want == nil {
 			t.Fatal(diags)
+		}
+		for _, p := range want.Profiles {
+			p.LegacyACL = &LegacyACL{
+				Users: LegacyRule{Allow: []string{"u"}}, Clients: LegacyRule{Deny: []string{LegacyAll}, AllowFirst: true},
+				Pos: map[string]Position{"users.allow": p.Pos},
+			}
+			break
 		}
 		want.Params["n"] = json.Number("12345678901234567890")
 		for _, c := range want.Cases {

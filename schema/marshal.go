@@ -107,8 +107,15 @@ type keptProfile struct {
 	Everyone                 bool
 	Lists                    [][]uint32 // see Access.lists
 	AccessPos                []uint32   // field and position in turn
+	LegacyACL                *keptLegacyACL
 	Pos                      keptPosition
 	Servers                  []uint32
+}
+
+type keptLegacyACL struct {
+	Lists      [][]uint32 // see LegacyACL.lists
+	AllowFirst []bool     // see LegacyACL.rules
+	Pos        []uint32   // field and position in turn
 }
 
 type keptPosition [3]uint32 // file, line, column
@@ -170,10 +177,8 @@ func (k *keeper) profile(p *Profile) keptProfile {
 	for _, list := range p.Access.lists() {
 		out.Lists = append(out.Lists, k.texts(*list))
 	}
-	for _, field := range sortedKeys(p.Access.Pos) {
-		pos := k.position(p.Access.Pos[field])
-		out.AccessPos = append(append(out.AccessPos, k.text(field)), pos[:]...)
-	}
+	out.AccessPos = k.positions(p.Access.Pos)
+	out.LegacyACL = k.legacyACL(p.LegacyACL)
 	next := 0
 	for _, s := range p.Settings {
 		for settingRules[next].key != s.Key {
@@ -194,6 +199,15 @@ func (k *keeper) profile(p *Profile) keptProfile {
 		case []string:
 			out.Values = append(append(out.Values, uint32(len(v))), k.texts(v)...)
 		}
+	}
+	return out
+}
+
+func (k *keeper) positions(m map[string]Position) []uint32 {
+	var out []uint32
+	for _, field := range sortedKeys(m) {
+		pos := k.position(m[field])
+		out = append(append(out, k.text(field)), pos[:]...)
 	}
 	return out
 }
@@ -221,6 +235,14 @@ func (t *texts) position(p keptPosition) Position {
 	return Position{File: t.Strings[p[0]], Line: int(p[1]), Column: int(p[2])}
 }
 
+func (t *texts) positions(list []uint32) map[string]Position {
+	out := make(map[string]Position, len(list)/4)
+	for ; len(list) > 0; list = list[4:] {
+		out[t.Strings[list[0]]] = t.position(keptPosition(list[1:4]))
+	}
+	return out
+}
+
 // box gives a text as a setting's value.
 func (t *texts) box(n uint32) any {
 	if t.boxed == nil {
@@ -236,14 +258,11 @@ func (t *texts) profile(kept *keptProfile) Profile {
 	p := Profile{
 		ID: t.Strings[kept.ID], Name: t.Strings[kept.Name], Icon: t.Strings[kept.Icon], Labels: t.pairs(kept.Labels),
 		Autologin: kept.Autologin, UseBrokerPass: kept.UseBrokerPass, Settings: make([]Setting, len(kept.Keys)),
-		Access: Access{Everyone: kept.Everyone, Pos: make(map[string]Position, len(kept.AccessPos)/4)},
-		Pos:    t.position(kept.Pos), Servers: t.texts(kept.Servers),
+		Access: Access{Everyone: kept.Everyone, Pos: t.positions(kept.AccessPos)}, LegacyACL: t.legacyACL(kept.LegacyACL),
+		Pos: t.position(kept.Pos), Servers: t.texts(kept.Servers),
 	}
 	for i, list := range p.Access.lists() {
 		*list = t.texts(kept.Lists[i])
-	}
-	for rest := kept.AccessPos; len(rest) > 0; rest = rest[4:] {
-		p.Access.Pos[t.Strings[rest[0]]] = t.position(keptPosition(rest[1:4]))
 	}
 	values := kept.Values
 	for i, n := range kept.Keys {

@@ -19,15 +19,22 @@ func computedPositions(v cue.Value, a *Access) {
 			value = look(value, pathDeny)
 		}
 		value = look(value, f.path)
-		if it, err := value.List(); err == nil && it.Next() {
-			value = it.Value()
-		}
-		_, parts := value.Expr()
-		for _, part := range append([]cue.Value{value}, parts...) {
-			if pos := position(part.Pos()); pos.IsValid() {
-				a.Pos[f.name] = pos
-				break
-			}
+		if pos := computedPosition(value); pos.IsValid() {
+			a.Pos[f.name] = pos
 		}
 	}
+}
+
+// computedPosition is where the first part of a value is that a file has.
+func computedPosition(value cue.Value) Position {
+	if it, err := value.List(); err == nil && it.Next() {
+		value = it.Value()
+	}
+	_, parts := value.Expr()
+	for _, part := range append([]cue.Value{value}, parts...) {
+		if pos := position(part.Pos()); pos.IsValid() {
+			return pos
+		}
+	}
+	return Position{}
 }

@@ -63,3 +63,55 @@ written groups 10
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestPositionsOfLegacyACL(t *testing.T) {
+	tree := fstest.MapFS{"site.cue": {Data: []byte(`package site
+
+site: name: "S"
+servers: a: {}
+_admins: ["admins"]
+profiles: [string]: hosts: ids: ["a"]
+profiles: written: {
+	name: "W"
+	legacyACL: {
+		users: allow: ["alice"]
+		clients: {
+			allow: ["ALL"]
+			order: "allow-deny"
+		}
+	}
+}
+for room in ["r1"] {
+	profiles: "\(room)": {
+		name: "R"
+		legacyACL: groups: {
+			allow: _admins
+			order: "allow-deny"
+		}
+	}
+}
+`)}}
+	cat, diags := schema.NewCompiler().Compile(t.Context(), tree)
+	if cat == nil {
+		t.Fatal(diags)
+	}
+	var got strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(cat.Profiles)) {
+		p := cat.Profiles[id]
+		if len(p.Access.Pos) > 0 {
+			t.Errorf("%s: access is at %v, but is not there", id, p.Access.Pos)
+		}
+		for _, field := range slices.Sorted(maps.Keys(p.LegacyACL.Pos)) {
+			fmt.Fprintf(&got, "%s %s %d\n", id, field, p.LegacyACL.Pos[field].Line)
+		}
+	}
+	want := `r1 groups.allow 5
+r1 groups.order 22
+written clients.allow 12
+written clients.order 13
+written users.allow 10
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

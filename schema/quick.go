@@ -124,17 +124,22 @@ func (q *quick) profile() bool {
 	q.next()
 	q.next()
 	q.value(func(name string) {
-		if name != "access" {
+		switch name {
+		case "access":
+			q.value(func(name string) {
+				if name == "deny" {
+					q.value(func(name string) { q.note(id, "deny."+name) })
+				} else {
+					q.note(id, name)
+				}
+			})
+		case "legacyACL":
+			q.value(func(kind string) {
+				q.value(func(name string) { q.note(id, legacyPrefix+kind+"."+name) })
+			})
+		default:
 			q.skip()
-			return
 		}
-		q.value(func(name string) {
-			if name == "deny" {
-				q.value(func(name string) { q.note(id, "deny."+name) })
-			} else {
-				q.note(id, name)
-			}
-		})
 	})
 	return !q.failed
 }

@@ -70,6 +70,8 @@ func TestTokensSayWhatTheSyntaxTreeSays(t *testing.T) {
 		`profiles: a: access: deny: {from: ["z"], users: []}`,
 		`profiles: a: {if true {name: "A"}, access: users: [for x in [1] {"\(x)"}]}`,
 		`profiles: a: access: X={users: ["x"]}`,
+		`profiles: a: {name: "A", legacyACL: {users: {allow: ["x"], order: "deny-allow"}, clients: deny: ["ALL"]}}`,
+		`profiles: a: legacyACL: {users: ["x"], groups: {allow: {x: 1}}, deny: users: 1, order: "x"}`,
 		`profiles: a: {"access": "users": ["x"], x?: 1, [string]: _, let y = 3}`,
 	} {
 		count("x.cue", []byte("package site\n\n"+text))
