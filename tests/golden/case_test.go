@@ -24,6 +24,9 @@ type transcript struct {
 		Groups   string
 	}
 	Steps []step
+
+	// The keys that the old broker sends when a profile does not say otherwise.
+	defaults []keyValue
 }
 
 // A step is a request with its recorded answer, or something that was done
@@ -149,6 +152,10 @@ func transcripts(tb testing.TB) []*transcript {
 		}
 		all = append(all, t)
 	}
+	defaults := defaultKeys(all)
+	for _, t := range all {
+		t.defaults = defaults
+	}
 	return all
 }
 
@@ -173,4 +180,17 @@ func (f *oldFiles) act(action string) error {
 		return fmt.Errorf("action %q is not known", action)
 	}
 	return nil
+}
+
+// defaultKeys finds out what the old broker sends when a profile does not say
+// otherwise.
+func defaultKeys(all []*transcript) (keys []keyValue) {
+	const plainest = "list-json-one"
+	i := slices.IndexFunc(all, func(t *transcript) bool { return t.Name == plainest })
+	first := all[i].Steps[0].Response.answer()
+	first.each(func(p *listed) {
+		p.keep(func(key string) bool { return !slices.Contains([]string{"name", "host", "user"}, key) })
+		keys = p.keys
+	})
+	return keys
 }

@@ -42,7 +42,12 @@ func page(status int, reason string) answer {
 // importSays is that the import says what is wrong with a configuration with which
 // the old broker answered 500.
 var importSays = &deviation{
-	Name:   "The import says what is wrong",
+	Name: "The import says what is wrong",
+	Cases: []string{
+		"auth-https-get", "conf-comment-styles", "list-bom-file", "list-bool-invalid-enabled", "list-bool-invalid-t",
+		"list-duplicate-section", "list-int-invalid-0x10", "list-key-without-value", "list-latin1-file", "list-list-python-nonliteral",
+		"list-no-section", "list-notset-bool", "list-notset-command", "list-notset-sshport",
+	},
 	Reason: "The old broker answered each request with an internal error. The import names file and line and says what to do, before anybody asks anything; what it says is compared instead.",
 	Expect: func(_ *exchange, want answer) answer { return want },
 }
@@ -194,41 +199,90 @@ var deviations = []*deviation{
 		Name:   "LXQt",
 		Reason: "X2Go Client knows this desktop, and spells it so.",
 		Expect: func(_ *exchange, want answer) answer {
-			want.Body = edit(want.Body, func(p *listed) {
-				if command, _ := p.get("command"); strings.EqualFold(command, "lxqt") {
+			want.each(func(p *listed) {
+				if p.value("command") == "LXQT" {
 					p.set("command", "LXQt")
-					p.set("rootless", "0")
+					p.set("rootless", false)
 				}
 			})
 			return want
 		},
 	},
 	{
-		Name:   "setdpi is a switch",
-		Reason: "X2Go Client and python-x2go read it as true or false.",
+		Name:   "Every profile has a name",
+		Reason: "X2Go Client shows `New Session` for one without. The import takes the id.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.each(func(p *listed) {
+				if p.value("name") == nil {
+					p.set("name", p.id)
+				}
+			})
+			return want
+		},
+	},
+	{
+		Name:   "Keys cannot be taken back",
+		Reason: "All keys are sent, those with the value `not-set` with their default: users get the same, whatever they have set in their client. The import says which.",
 		Expect: func(x *exchange, want answer) answer {
-			if x.json() {
-				want.Body = strings.ReplaceAll(want.Body, `"setdpi": 0,`, `"setdpi": false,`)
-			}
+			want.each(func(p *listed) {
+				for _, k := range x.t.defaults {
+					if p.value(k.key) == nil || plainValue(p.value(k.key)) == "not-set" {
+						p.set(k.key, k.value)
+					}
+				}
+			})
+			return want
+		},
+	},
+	{
+		Name:   "The broker's user is the server's",
+		Reason: "Profiles do not log users in under another name than their own; the policy says who may use which account. The import says where the old broker did.",
+		Expect: func(x *exchange, want answer) answer {
+			user := strings.TrimSpace(x.form.Get("user"))
+			want.each(func(p *listed) { p.set("user", user) })
+			return want
+		},
+	},
+	{
+		Name:   "Only keys of clients",
+		Reason: "A key that no client knows has no effect, and one of them costs python-x2go the whole list.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.each(func(p *listed) { p.keep(func(key string) bool { return slices.Contains(keyOrder, key) }) })
+			return want
+		},
+	},
+	{
+		Name:   "Switches are 1 or 0",
+		Reason: "The old broker knows the types of some keys only and passes others on as they are written. X2Go Client reads both, python-x2go fails on words.",
+		Expect: func(_ *exchange, want answer) answer {
+			want.each(func(p *listed) {
+				for _, key := range []string{"krblogin", "usebrokerpass", "autologin"} {
+					if word, ok := p.value(key).(string); ok && (word == "true" || word == "false") {
+						p.set(key, word == "true")
+					}
+				}
+			})
 			return want
 		},
 	},
 	{
 		Name:   "Order of keys",
 		Reason: "The keys of a profile come in one order, whatever the order of its file. Clients do not depend on it.",
-		Expect: func(_ *exchange, want answer) answer {
-			want.Body = edit(want.Body, (*listed).sort)
+		Expect: func(x *exchange, want answer) answer {
+			if x.plain() {
+				want.each((*listed).sort)
+			}
 			return want
 		},
 	},
 	{
 		Name:   "Values as QSettings reads them",
 		Reason: "X2Go Client reads the list with QSettings, which takes an unquoted comma for a list, a semicolon for a comment and UTF-8 for Latin-1.",
-		Expect: func(_ *exchange, want answer) answer {
-			want.Body = edit(want.Body, func(p *listed) {
+		Expect: func(x *exchange, want answer) answer {
+			want.each(func(p *listed) {
 				for i, k := range p.keys {
-					if k[0] != "applications" { // really a list
-						p.keys[i][1] = readable(k[1])
+					if x.plain() && k.key != "applications" { // that is a list
+						p.keys[i].value = readable(plainValue(k.value))
 					}
 				}
 			})

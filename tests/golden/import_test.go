@@ -1,7 +1,9 @@
 package golden_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/legacy"
 )
 
 // The old broker's files have these names in what the import says of them.
@@ -19,32 +22,65 @@ const (
 
 // An imported is what the import made of the files of a case.
 type imported struct {
-	files    map[string][]byte // of the site; nil: the import refuses
-	settings []byte            // broker.cue
-	said     []string          // what could not be carried over, or why nothing was
+	files map[string][]byte // of the site; nil: the import refuses
+	conf  *legacy.Conf
+	said  []string // what could not be carried over, or why nothing was
 }
 
 // importFiles imports the files as they are at this point of the case.
 func (f *oldFiles) importFiles(tb testing.TB) *imported {
 	tb.Helper()
-	files, said, err := scratchImport(deref(f.broker), deref(f.profiles))
+	conf, err := parse(confName, f.broker)
 	if err != nil {
 		return &imported{said: []string{err.Error()}}
 	}
-	return &imported{files: files, said: said}
+	profiles, err := parse(profilesName, f.profiles)
+	if err != nil {
+		return &imported{said: []string{err.Error()}}
+	}
+	made := legacy.New(conf, profiles, true)
+	files, err := made.Files()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	i := &imported{files: files, conf: made.Conf}
+	for _, e := range made.Report.Losses {
+		if !slices.Contains(ours[e.Option], strings.ToLower(e.Value)) {
+			i.said = append(i.said, fmt.Sprintf("%s:%d: %s = %s: %s (%s)", e.File, e.Line, e.Option, e.Value, e.Text, e.Remedy))
+		}
+	}
+	return i
 }
 
-// config reads broker.cue as x2broker serve does.
+// ours are options whose place the table of the case's users takes.
+var ours = map[string][]string{
+	"default-auth-mech": {"none", "testsuite", "pam"},
+	"auth-mech":         {"none", "testsuite"},
+	"default-user-db":   {"testsuite", "libnss"},
+	"default-group-db":  {"testsuite", "libnss"},
+	"user-db":           {"testsuite", "libnss"},
+	"group-db":          {"testsuite", "libnss"},
+}
+
+// parse reads a file; one that is missing is empty to the old broker.
+func parse(name string, text *string) (*legacy.File, error) {
+	if text == nil {
+		return legacy.ParseINI(name, nil)
+	}
+	return legacy.ParseINI(name, []byte(*text))
+}
+
+// config is what broker.cue says.
 func (i *imported) config(tb testing.TB) *config.Config {
 	tb.Helper()
-	return config.Default()
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
+	c := config.Default()
+	c.Ticket.Lifetime = i.conf.AuthTimeout.V
+	c.Ticket.Rotate = !i.conf.StaticCookie.V
+	c.Ticket.VerifyAddress = i.conf.VerifyIP.V
+	c.Frontends.Plain.Enabled = i.conf.PlainOutput.V
+	c.Frontends.JSON.Enabled = i.conf.JSONOutput.V
+	c.Frontends.UCCS.Enabled = i.conf.UCCSOutput.V
+	return c
 }
 
 // saidFile holds what the import is expected to say of each case, as far as it

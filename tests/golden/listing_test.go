@@ -1,21 +1,24 @@
 package golden_test
 
 import (
+	"bytes"
+	stdjson "encoding/json"
+	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf16"
 )
 
-// A listing is a list of session profiles in the form of the plain frontend.
-type listing struct {
-	before   string // what comes before the list
-	profiles []*listed
-}
-
+// A listed is a session profile in a list.
 type listed struct {
 	id   string
-	keys [][2]string // with their values
+	keys []keyValue
+}
+
+// A keyValue has a text as its value in plain, and what JSON says otherwise.
+type keyValue struct {
+	key   string
+	value any
 }
 
 const (
@@ -23,14 +26,28 @@ const (
 	listEnd   = "END_USER_SESSIONS\n"
 )
 
-// edit changes each profile of a list; text that is none stays as it is.
-func edit(text string, change func(*listed)) string {
-	before, list, ok := strings.Cut(text, listBegin)
-	if !ok {
-		return text
+// edit changes the profiles of the list in an answer; others stay as they are.
+func (a *answer) edit(change func([]*listed) []*listed) {
+	switch {
+	case strings.Contains(a.Body, listBegin):
+		before, list, _ := strings.Cut(a.Body, listBegin)
+		a.Body = before + writePlain(change(readPlain(list)))
+	case strings.Contains(a.Body, `"profiles": {`):
+		a.Body = editJSON(a.Body, change)
 	}
-	var b strings.Builder
-	b.WriteString(before + listBegin)
+}
+
+// each changes every profile for itself.
+func (a *answer) each(change func(*listed)) {
+	a.edit(func(all []*listed) []*listed {
+		for _, p := range all {
+			change(p)
+		}
+		return all
+	})
+}
+
+func readPlain(list string) (all []*listed) {
 	for part := range strings.SplitSeq(strings.TrimSuffix(list, listEnd), "\n\n") {
 		if part == "" {
 			continue
@@ -39,46 +56,126 @@ func edit(text string, change func(*listed)) string {
 		p := &listed{id: strings.TrimSuffix(strings.TrimPrefix(id, "["), "]")}
 		for line := range strings.SplitSeq(lines, "\n") {
 			key, value, _ := strings.Cut(line, "=")
-			p.keys = append(p.keys, [2]string{key, value})
+			p.keys = append(p.keys, keyValue{key, value})
 		}
-		change(p)
+		all = append(all, p)
+	}
+	return all
+}
+
+// writePlain writes no list without profiles.
+func writePlain(all []*listed) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(listBegin)
+	for _, p := range all {
 		b.WriteString("[" + p.id + "]\n")
 		for _, k := range p.keys {
-			b.WriteString(k[0] + "=" + k[1] + "\n")
+			fmt.Fprintf(&b, "%s=%s\n", k.key, plainValue(k.value))
 		}
 		b.WriteString("\n")
 	}
 	return b.String() + listEnd
 }
 
-// drop removes a key.
-func (p *listed) drop(key string) {
-	p.keys = slices.DeleteFunc(p.keys, func(k [2]string) bool { return k[0] == key })
+// plainValue writes a value as the old broker does in plain.
+func plainValue(value any) string {
+	switch v := value.(type) {
+	case bool:
+		if v {
+			return "1"
+		}
+		return "0"
+	case []any:
+		members := make([]string, len(v))
+		for i, m := range v {
+			members[i] = fmt.Sprint(m)
+		}
+		return strings.Join(members, ",")
+	}
+	return fmt.Sprint(value)
+}
+
+func editJSON(body string, change func([]*listed) []*listed) string {
+	reply := map[string]any{}
+	decoder := stdjson.NewDecoder(strings.NewReader(body))
+	decoder.UseNumber()
+	if err := decoder.Decode(&reply); err != nil {
+		panic(err) // a broken test file
+	}
+	profiles := reply["profiles"].(map[string]any)
+	var all []*listed
+	for _, id := range slices.Sorted(maps.Keys(profiles)) {
+		p, values := &listed{id: id}, profiles[id].(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			p.keys = append(p.keys, keyValue{key, values[key]})
+		}
+		all = append(all, p)
+	}
+	profiles = map[string]any{}
+	for _, p := range change(all) {
+		values := map[string]any{}
+		for _, k := range p.keys {
+			values[k.key] = k.value
+		}
+		profiles[p.id] = values
+	}
+	reply["profiles"] = profiles
+	return pythonJSON(reply, "    ")
+}
+
+// pythonJSON writes JSON as Python does: sorted, and in ASCII.
+func pythonJSON(value any, indent string) string {
+	var b bytes.Buffer
+	encoder := stdjson.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		panic(err)
+	}
+	var ascii strings.Builder
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		if r < 0x80 {
+			ascii.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16Units(r) {
+			fmt.Fprintf(&ascii, `\u%04x`, unit)
+		}
+	}
+	return ascii.String()
+}
+
+// value gives the value of a key, nil for none.
+func (p *listed) value(key string) any {
+	for _, k := range p.keys {
+		if k.key == key {
+			return k.value
+		}
+	}
+	return nil
 }
 
 // set changes a key, or adds it.
-func (p *listed) set(key, value string) {
+func (p *listed) set(key string, value any) {
 	for i, k := range p.keys {
-		if k[0] == key {
-			p.keys[i][1] = value
+		if k.key == key {
+			p.keys[i].value = value
 			return
 		}
 	}
-	p.keys = append(p.keys, [2]string{key, value})
+	p.keys = append(p.keys, keyValue{key, value})
 }
 
-// get gives the value of a key.
-func (p *listed) get(key string) (string, bool) {
-	for _, k := range p.keys {
-		if k[0] == key {
-			return k[1], true
-		}
-	}
-	return "", false
+// keep removes the keys that are not to be kept.
+func (p *listed) keep(wanted func(key string) bool) {
+	p.keys = slices.DeleteFunc(p.keys, func(k keyValue) bool { return !wanted(k.key) })
 }
 
-// keyOrder is the order in which this broker sends keys: that of the old one for
-// a profile that sets none but name and host.
+// keyOrder is the order in which this broker sends keys in plain: that of the old
+// one for a profile that sets none but name and host.
 var keyOrder = strings.Fields(`name host command kdrive defsndport useiconv iconvfrom height export quality fullscreen layout useexports width
 	speed soundsystem print type sndport xinerama variant usekbd fstunnel applications multidisp sshproxyport sound rootless iconvto
 	soundtunnel dpi sshport setdpi pack user directrdp
@@ -87,7 +184,7 @@ var keyOrder = strings.Fields(`name host command kdrive defsndport useiconv icon
 	usebrokeruserforproxy rdpclient rdpport directrdpsettings rdpserver rdpoptions xdmcpserver directxdmcp xdmcpclient directxdmcpsettings
 	shadowuser shadowdisplay shadowfullaccess icon usebrokerpass autologin`)
 
-// sort puts the keys into the order of this broker, others behind them.
+// sort puts the keys into this order, others behind them.
 func (p *listed) sort() {
 	place := func(key string) int {
 		if i := slices.Index(keyOrder, key); i >= 0 {
@@ -95,39 +192,5 @@ func (p *listed) sort() {
 		}
 		return len(keyOrder)
 	}
-	slices.SortStableFunc(p.keys, func(a, b [2]string) int { return place(a[0]) - place(b[0]) })
-}
-
-// readable writes a value so that QSettings reads it as it is meant: quoted where
-// it has a comma, a semicolon or outer blanks, and other characters than ASCII
-// as \x with the digits of UTF-16, as well as a hex digit behind one of these.
-func readable(value string) string {
-	if value == "" {
-		return ""
-	}
-	var b strings.Builder
-	escaped := false
-	for i, c := range value {
-		switch {
-		case c == '"' || c == '\\':
-			b.WriteString(`\` + string(c))
-			escaped = false
-			continue
-		case c == '@' && i == 0:
-			b.WriteString("@@")
-			continue
-		case c < ' ' || c > '~' || escaped && strings.ContainsRune("0123456789abcdefABCDEF", c):
-			for _, unit := range utf16.Encode([]rune{c}) {
-				b.WriteString(`\x` + strconv.FormatUint(uint64(unit), 16))
-			}
-			escaped = true
-			continue
-		}
-		b.WriteRune(c)
-		escaped = false
-	}
-	if strings.ContainsAny(value, ",;") || strings.TrimSpace(value) != value {
-		return `"` + b.String() + `"`
-	}
-	return b.String()
+	slices.SortStableFunc(p.keys, func(a, b keyValue) int { return place(a.key) - place(b.key) })
 }
