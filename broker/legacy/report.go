@@ -42,6 +42,7 @@ func (r *Report) loss(at Origin, text, remedy string) {
 }
 
 // sort brings the entries into the order of the files: x2gobroker.conf first.
+// What is said twice of one option is said once.
 func (r *Report) sort(files ...string) {
 	for _, entries := range []*[]Entry{&r.Carried, &r.Notes, &r.Losses} {
 		slices.SortStableFunc(*entries, func(a, b Entry) int {
@@ -50,6 +51,7 @@ func (r *Report) sort(files ...string) {
 				a.Line-b.Line,
 			)
 		})
+		*entries = slices.Compact(*entries)
 		if *entries == nil {
 			*entries = []Entry{}
 		}

@@ -45,6 +45,7 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Say what a user gets from a site, and which line decided it."`
 	Init    initCmd    `cmd:"" help:"Write a site to start from."`
 	Vendor  vendorCmd  `cmd:"" help:"Renew the copies of schema and library that a site keeps for plain cue and opa."`
+	Import  importCmd  `cmd:"" help:"Make a site of the files of the Python broker x2gobroker."`
 	Verify  verifyCmd  `cmd:"" help:"Say which commits of a site a broker would refuse because of who signed them."`
 	Login   loginCmd   `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
 	Passwd  passwdCmd  `cmd:"" help:"Print the hash of a password for broker.cue."`

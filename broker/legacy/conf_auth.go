@@ -1,0 +1,90 @@
+package legacy
+
+import "strings"
+
+// What the old broker's logins come to is in this file alone, since it changes
+// with what x2broker has to authenticate by.
+
+// authentication reports on who could log in.
+func (r *confReader) authentication(c *Conf) {
+	mechanism := r.text(global, "default-auth-mech", "pam")
+	if own := r.text(inifile, "auth-mech", ""); own.V != "" {
+		if own.At != mechanism.At {
+			r.note(mechanism.At, "auth-mech in ["+inifile+"] holds instead", "")
+		}
+		mechanism = own
+	} else if own.At != mechanism.At {
+		r.note(own.At, "is empty, so that default-auth-mech holds", "")
+	}
+	mechanism.V = strings.ToLower(mechanism.V)
+	c.Authentication = mechanism
+
+	password := r.bool(global, "require-password", true)
+	cookie := r.bool(global, "require-cookie", false)
+	if legacy := r.bool(global, "check-credentials", true); !legacy.V {
+		password, cookie = Value[bool]{false, legacy.At}, Value[bool]{false, legacy.At}
+	} else {
+		r.same(legacy.At, "x2broker always checks who logs in")
+	}
+	c.NoPassword = !password.V && !cookie.V
+	switch {
+	case c.NoPassword:
+		r.report.loss(password.At, "the old broker asked nobody for a password", noneRemedy)
+	case !password.V:
+		r.report.loss(password.At, "the old broker let in whoever knew my-cookie; x2broker has no such secret", noneRemedy)
+	default:
+		r.same(password.At, "x2broker always asks for a password")
+		r.mechanism(mechanism)
+	}
+	if cookie.V {
+		r.report.loss(cookie.At, "the old broker refused passwords without a cookie; x2broker asks for the password only", "nothing: with this option hardly anybody could log in")
+	} else {
+		r.same(cookie.At, "a password is enough")
+	}
+	for _, option := range []string{"my-cookie", "my-cookie-file"} {
+		at := r.text(global, option, "").At
+		if option == "my-cookie" && at.Line > 0 {
+			at.Value = "..." // it is a secret
+		}
+		r.note(at, "x2broker has no cookie that stays the same for all users", "")
+	}
+}
+
+const noneRemedy = `name the networks of these clients in broker.cue: authenticators: [{type: "none", from: ["10.0.0.0/8"]}]`
+
+// mechanism says what becomes of logins with a password.
+func (r *confReader) mechanism(m Value[string]) {
+	switch m.V {
+	case "pam":
+		r.report.note(m.At, "this x2broker cannot ask PAM: it knows the users in broker.cue only",
+			"write them into broker.cue, with their groups: authenticators: [{type: \"static\", users: ...}]; `x2broker passwd` prints the hash of a password")
+	case "none":
+		r.report.loss(m.At, "the old broker let everybody in, under any name and from anywhere", noneRemedy)
+	default:
+		r.report.loss(m.At, "nobody could log in with this mechanism",
+			"write the users into broker.cue: authenticators: [{type: \"static\", users: ...}]; `x2broker passwd` prints the hash of a password")
+	}
+}
+
+// groups reports on where the groups of users come from.
+func (r *confReader) groups() {
+	for _, option := range []struct{ section, name, def string }{
+		{global, "default-user-db", "libnss"},
+		{global, "default-group-db", "libnss"},
+		{inifile, "user-db", ""},
+		{inifile, "group-db", ""},
+	} {
+		switch db := r.text(option.section, option.name, option.def); db.V {
+		case "libnss", "":
+			r.note(db.At, "x2broker takes the groups of a user from broker.cue", "list them there with each user")
+		default:
+			r.report.loss(db.At, "x2broker has no such source of users and groups", "list the groups of each user in broker.cue")
+		}
+	}
+	primary := r.bool(global, "ignore-primary-group-memberships", true)
+	if primary.V {
+		r.same(primary.At, "a user's groups are those listed in broker.cue")
+		return
+	}
+	r.report.loss(primary.At, "a user's primary group counted, too", "list it with the other groups of each user in broker.cue")
+}
