@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -216,6 +217,11 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(p.all...)
+}
+
+// Open reports whether people get in without a password.
+func (c *Config) Open() bool {
+	return slices.ContainsFunc(c.Authenticators, func(a Authenticator) bool { return a.Static == nil })
 }
 
 var (

@@ -36,10 +36,19 @@ type Choice struct {
 	Draw      int // index into Placement.Winners
 }
 
-// Place decides by the policy which server takes a new session of the profile
-// for the request's account, and counts it there. It fails with ErrNoServer
-// when the policy leaves none, and on any error of the policy.
+// Place is Choose, and counts the session at the server.
 func (f *Farm) Place(ctx context.Context, cat *schema.Catalog, engine *policy.Engine, req policy.Request, profile *schema.Profile) (Choice, error) {
+	choice, err := f.Choose(ctx, cat, engine, req, profile)
+	if err == nil {
+		f.ledger.record(req.Account, profile.ID, choice.Server.ID)
+	}
+	return choice, err
+}
+
+// Choose decides by the policy which server takes a new session of the profile
+// for the request's account. It fails with ErrNoServer when the policy leaves
+// none, and on any error of the policy.
+func (f *Farm) Choose(ctx context.Context, cat *schema.Catalog, engine *policy.Engine, req policy.Request, profile *schema.Profile) (Choice, error) {
 	facts := make(map[string]policy.Facts, len(profile.Servers))
 	for id, n := range f.ledger.counts(profile.Servers, req.Account, profile.ID) {
 		facts[id] = policy.Facts{Inflight: n}
@@ -55,7 +64,5 @@ func (f *Farm) Place(ctx context.Context, cat *schema.Catalog, engine *policy.En
 	if n := len(placement.Winners); n > 1 {
 		draw = f.draw(n)
 	}
-	server := cat.Servers[placement.Winners[draw]]
-	f.ledger.record(req.Account, profile.ID, server.ID)
-	return Choice{Server: server, Placement: placement, Draw: draw}, nil
+	return Choice{Server: cat.Servers[placement.Winners[draw]], Placement: placement, Draw: draw}, nil
 }

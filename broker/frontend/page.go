@@ -4,6 +4,7 @@ import (
 	"html"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Fail answers with an error page of the reference broker's form; clients look
@@ -15,7 +16,7 @@ func Fail(w http.ResponseWriter, status int, reason string) {
 	if reason != "" {
 		more = ": " + html.EscapeString(reason)
 	}
-	send(w, status, "text/html; charset=UTF-8", []byte("<html><title>"+text+"</title><body>"+text+more+"</body></html>"))
+	Send(w, status, "text/html; charset=UTF-8", []byte("<html><title>"+text+"</title><body>"+text+more+"</body></html>"))
 }
 
 // NotFound answers 404.
@@ -38,7 +39,7 @@ func Allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 // Index is the page for people who open the broker's address in a browser.
 func Index(w http.ResponseWriter, r *http.Request) {
 	if Allow(w, r, http.MethodGet, http.MethodHead) {
-		send(w, http.StatusOK, "text/html; charset=UTF-8", []byte(index))
+		Send(w, http.StatusOK, "text/html; charset=UTF-8", []byte(index))
 	}
 }
 
@@ -51,14 +52,19 @@ const index = `<!DOCTYPE html>
 
 // PublicKeys answers with the SSH keys with which the broker comes to the
 // servers, a line of authorized_keys each. This version never comes: it has none.
+// Its path is /pubkeys, with any number of slashes behind it.
 func PublicKeys(w http.ResponseWriter, r *http.Request) {
+	if strings.Trim(strings.TrimPrefix(r.URL.Path, "/pubkeys"), "/") != "" {
+		NotFound(w, r)
+		return
+	}
 	if Allow(w, r, http.MethodGet, http.MethodHead) {
-		send(w, http.StatusOK, "text/plain; charset=utf-8", nil)
+		Send(w, http.StatusOK, "text/plain; charset=utf-8", nil)
 	}
 }
 
-// send answers with a text that is for this client only.
-func send(w http.ResponseWriter, status int, contentType string, body []byte) {
+// Send answers with a text that is for this client only.
+func Send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")

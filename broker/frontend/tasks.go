@@ -35,7 +35,7 @@ type Dialect interface {
 	// he is does not get what he asked for. Without a body it is the page of
 	// the status.
 	Denied(*session.DeniedError) (status int, body string)
-	Refused(Form, *session.RefusedError) (status int, body string)
+	Refused(*session.RefusedError) (status int, body string)
 }
 
 // Options are what frontends with forms share.
@@ -60,8 +60,9 @@ func NewTasks(d Dialect, o Options) *Tasks {
 // ServeHTTP answers one request. Its path is what follows the frontend's own,
 // such as /plain/.
 func (t *Tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	zeroconf, ok := backend(r.URL.Path, t.Zeroconf)
-	if !ok {
+	name, _, _ := strings.Cut(r.URL.Path, "/") // what follows does not count
+	zeroconf, ok := Backend(name, t.Zeroconf)
+	if !ok || name == "" && r.URL.Path != "" {
 		NotFound(w, r)
 		return
 	}
@@ -70,27 +71,26 @@ func (t *Tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	form, err := ParseForm(w, r)
 	if err != nil {
-		t.fail(w, r, form, err)
+		t.fail(w, r, err)
 		return
 	}
 	b := t.buffers.Get().(*bytes.Buffer)
 	defer t.keep(b)
 	if err := t.answer(r, b, form, zeroconf); err != nil {
-		t.fail(w, r, form, err)
+		t.fail(w, r, err)
 		return
 	}
-	send(w, http.StatusOK, t.dialect.ContentType(), b.Bytes())
+	Send(w, http.StatusOK, t.dialect.ContentType(), b.Bytes())
 }
 
-// backend tells what the path elements mean that sites have in their clients
-// from the reference broker: inifile and nothing are the site, zeroconf is a
-// profile of its own, and all others are unknown. What follows does not count.
-func backend(path string, withZeroconf bool) (zeroconf, ok bool) {
-	name, _, _ := strings.Cut(path, "/")
-	switch {
-	case path == "", name == "inifile":
+// Backend tells what the names mean that sites have in the URLs of their clients
+// from the reference broker: inifile and "" are the site, zeroconf is a profile
+// of its own if it is switched on, and all others are unknown.
+func Backend(name string, withZeroconf bool) (zeroconf, ok bool) {
+	switch name {
+	case "", "inifile":
 		return false, true
-	case name == "zeroconf":
+	case "zeroconf":
 		return true, withZeroconf
 	}
 	return false, false
@@ -160,7 +160,7 @@ func (t *Tasks) answer(r *http.Request, b *bytes.Buffer, form Form, zeroconf boo
 }
 
 // fail answers what cannot be granted.
-func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, form Form, err error) {
+func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var (
 		bad     *FormError
 		denied  *session.DeniedError
@@ -171,7 +171,7 @@ func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, form Form, err erro
 			Fail(w, status, "")
 			return
 		}
-		send(w, status, t.dialect.ContentType(), []byte(body))
+		Send(w, status, t.dialect.ContentType(), []byte(body))
 	}
 	switch {
 	case errors.As(err, &bad):
@@ -181,7 +181,7 @@ func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, form Form, err erro
 		RetryAfter(w, denied.RetryAfter)
 		reply(t.dialect.Denied(denied))
 	case errors.As(err, &refused):
-		reply(t.dialect.Refused(form, refused))
+		reply(t.dialect.Refused(refused))
 	default:
 		FailService(w, r, t.Log, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -148,11 +149,21 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 	defer attempt.Done(false) // also in a panic; does nothing to an attempt that has ended
 
 	id, err := g.chain.Authenticate(ctx, c)
+	local, _, hasDomain := strings.Cut(c.Name, "@")
+	withDomain := c.Domain && hasDomain && local != ""
 	switch {
 	case err == nil:
 		attempt.Done(true)
 	case errors.Is(err, ErrNotTried):
 		attempt.Cancel()
+	case withDomain && errors.Is(err, ErrUnknownUser):
+		// Only what is tried under the other name counts: who always types his
+		// domain does not fail each time.
+		attempt.Cancel()
+		c.Name, c.Domain = local, false
+		return g.byPassword(ctx, c)
+	case withDomain && errors.Is(err, ErrWrongPassword):
+		g.chain.decoys(ctx, 0, c.Password) // as long as for an unknown name
 	}
 	return id, err
 }

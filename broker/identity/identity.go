@@ -32,6 +32,10 @@ type Credentials struct {
 	Password string     // "" for none
 	Ticket   string     // the authid, "" for none; only a [Gate] looks at it, authenticators never see one
 	Address  netip.Addr // of the client; the zero value when it is not known
+
+	// Domain says that a name which nobody knows may have a domain behind an @,
+	// and that the part before it counts then. Only a [Gate] looks at it.
+	Domain bool
 }
 
 // String gives the address only: what was typed as a name may be a password.

@@ -177,7 +177,7 @@ func (s *Service) Verify(ctx context.Context, req Request) (out Grant, err error
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Revision: d.snap.Revision.ID}, nil
+	return d.recognised(), nil
 }
 
 // List gives the profiles that the policy shows to the user. The account does
@@ -189,19 +189,23 @@ func (s *Service) List(ctx context.Context, req Request) (out Listing, err error
 	if err != nil {
 		return Listing{}, err
 	}
-	if req.Zeroconf {
-		if s.zeroconf == nil {
-			return Listing{}, d.refuse(ctx, errNotOffered, "zeroconf is switched off")
-		}
-		return Listing{Grant: d.grant(), Offer: s.zeroconf}, nil
+	offer := s.zeroconf
+	if !req.Zeroconf {
+		offer = offerOf(d.snap.Catalog, d.visible(ctx))
+	} else if offer == nil {
+		return Listing{}, d.refuse(ctx, errNotOffered, "zeroconf is switched off")
 	}
+	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(offer.Profiles)))
+	return Listing{Grant: d.grant(), Offer: offer}, nil
+}
+
+// visible asks the policy what the user is shown.
+func (d *door) visible(ctx context.Context) *policy.Listing {
 	listing := d.snap.Policy.Visible(ctx, d.request)
 	for id, err := range listing.Failed {
 		d.note(ctx, slog.LevelWarn, "profile hidden because the policy failed", slog.String("profile", id), slog.Any("error", err))
 	}
-	offer := offerOf(d.snap.Catalog, listing)
-	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(offer.Profiles)))
-	return Listing{Grant: d.grant(), Offer: offer}, nil
+	return listing
 }
 
 // offerKey is that of the offer among what is derived from a listing.
@@ -349,7 +353,14 @@ func (s *Service) snapshot(ctx context.Context) (*snapshot.Snapshot, error) {
 
 // grant turns or issues the ticket; nothing may refuse the request after it.
 func (d *door) grant() Grant {
-	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Ticket: d.login.Renew(), Revision: d.snap.Revision.ID}
+	g := d.recognised()
+	g.Ticket = d.login.Renew()
+	return g
+}
+
+// recognised is a grant that leaves tickets as they are.
+func (d *door) recognised() Grant {
+	return Grant{User: d.login.Identity.Name, Groups: d.login.Identity.Groups, Revision: d.snap.Revision.ID}
 }
 
 func (d *door) refuse(ctx context.Context, err *RefusedError, why string, attrs ...slog.Attr) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend"
 	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
+	"github.com/x2broker/x2broker/broker/frontend/uccs"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
@@ -351,9 +352,12 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	}
 	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
 	door("/json/", doors.JSON.Enabled, json.New(options))
+	door("/uccs/", doors.UCCS.Enabled, uccs.New(uccs.Options{
+		Options: options, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
+	}))
 	r.HandleFunc(base+"/", frontend.Index)
-	r.HandleFunc(base+"/pubkeys", frontend.PublicKeys)
-	r.HandleFunc(base+"/pubkeys/", frontend.PublicKeys)
+	r.Handle(base+"/pubkeys", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
+	r.Handle(base+"/pubkeys/*", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
 	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
 	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
 	if hook := cfg.Webhook; hook.Path != "" {

@@ -114,7 +114,7 @@ func check(tb testing.TB, err error) {
 }
 
 // A Door is a frontend that is asked by tests.
-type Door struct{ handler http.Handler }
+type Door struct{ http.Handler }
 
 // Open puts the handler of a frontend below its path, such as /plain/.
 func Open(path string, h http.Handler) Door {
@@ -134,6 +134,6 @@ func (d Door) DoFrom(address, method, path, body string, headers ...string) *htt
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	d.handler.ServeHTTP(w, r)
+	d.ServeHTTP(w, r)
 	return w
 }

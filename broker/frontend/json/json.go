@@ -52,35 +52,26 @@ func (dialect) Asked(f frontend.Form) (task, profile string) {
 
 // Granted writes the grant. A select that selects nothing gets nothing.
 func (dialect) Granted(b *bytes.Buffer, f frontend.Form, g session.Grant) {
-	writeGrant(b, g)
+	reply := granted(g, f["task"])
 	if f["task"] == "selectsession" {
-		writeMember(b, 1, "selected_session", object{})
+		reply["selected_session"] = map[string]string{}
 	}
-	writeTask(b, f["task"])
+	write(b, reply)
 }
 
 // Listed writes the profiles. The task is listprofiles whatever was asked: the
 // library reads no others.
 func (dialect) Listed(b *bytes.Buffer, l session.Listing) {
-	text := textOf(l.Offer)
-	b.Grow(256 + text.size(l.User))
-	writeGrant(b, l.Grant)
-	text.write(b, l.User)
-	writeTask(b, "listprofiles")
+	textOf(l.Offer, l.Ticket != "").write(b, l.Grant)
 }
 
 // Selected writes the server; its port is a text.
 func (dialect) Selected(b *bytes.Buffer, s session.Selection) {
-	writeGrant(b, s.Grant)
-	writeServer(b, s.Address, s.Port)
-	writeTask(b, "selectsession")
+	writeServer(b, s.Grant, s.Address, s.Port)
 }
 
 // Tested grants.
-func (dialect) Tested(b *bytes.Buffer) {
-	writeGrant(b, session.Grant{})
-	writeTask(b, "testcon")
-}
+func (dialect) Tested(b *bytes.Buffer) { write(b, granted(session.Grant{}, "testcon")) }
 
 // Denied is the page of a status.
 func (dialect) Denied(err *session.DeniedError) (int, string) {
@@ -92,13 +83,11 @@ func (dialect) Denied(err *session.DeniedError) (int, string) {
 
 // Refused names a server that cannot be reached where a profile is refused: the
 // library expects one, and its users read in the message why there is none.
-func (dialect) Refused(_ frontend.Form, err *session.RefusedError) (int, string) {
+func (dialect) Refused(err *session.RefusedError) (int, string) {
 	switch err.What {
 	case session.RefusedProfile:
 		b := &bytes.Buffer{}
-		writeGrant(b, session.Grant{})
-		writeServer(b, "no-server-available", 22)
-		writeTask(b, "selectsession")
+		writeServer(b, session.Grant{}, "no-server-available", 22)
 		return http.StatusOK, b.String()
 	case session.RefusedLogin:
 		return http.StatusUnauthorized, ""
@@ -106,20 +95,19 @@ func (dialect) Refused(_ frontend.Form, err *session.RefusedError) (int, string)
 	return http.StatusForbidden, ""
 }
 
-// writeGrant begins an answer, writeTask ends it: members are sorted by name.
-func writeGrant(b *bytes.Buffer, g session.Grant) {
-	b.WriteString("{\n    \"auth-status\": \"Access granted\",\n")
+func writeServer(b *bytes.Buffer, g session.Grant, address string, port int) {
+	reply := granted(g, "selectsession")
+	reply["selected_session"] = map[string]string{"server": address, "port": strconv.Itoa(port)}
+	write(b, reply)
+}
+
+// granted is what all answers have.
+func granted(g session.Grant, task string) map[string]any {
+	reply := map[string]any{"auth-status": "Access granted", "task": task}
 	if g.Ticket != "" {
-		writeMember(b, 1, "next-authid", g.Ticket)
+		reply["next-authid"] = g.Ticket
 	}
+	return reply
 }
 
-func writeTask(b *bytes.Buffer, task string) {
-	b.WriteString("    \"task\": ")
-	writeString(b, task)
-	b.WriteString("\n}")
-}
-
-func writeServer(b *bytes.Buffer, address string, port int) {
-	writeMember(b, 1, "selected_session", object{{"port", strconv.Itoa(port)}, {"server", address}})
-}
+func write(b *bytes.Buffer, reply map[string]any) { frontend.WriteJSON(b, reply, "    ") }

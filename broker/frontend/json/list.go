@@ -2,62 +2,71 @@ package json
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
+	"github.com/x2broker/x2broker/broker/frontend"
 	"github.com/x2broker/x2broker/broker/session"
 )
 
-// A listText is an offer as clients read it, in the pieces between which the
-// user's name belongs. All users who are offered the same share one; what is a
+// A listText is the answer to a list, in the pieces between which the ticket and
+// the user's name belong. All users who are offered the same share one; what is a
 // request's own, name and ticket, is never in it.
 type listText [][]byte
 
-// listKey is that of the listText among what is derived from an offer.
-type listKey struct{}
+// listKey is that of a listText among what is derived from an offer.
+type listKey struct{ ticket bool }
 
-// textOf gives the text of an offer, written once.
-func textOf(offer *session.Offer) listText {
-	return offer.Derive(listKey{}, func() any { return newListText(offer.Profiles) }).(listText)
+// textOf gives the text of an offer with or without a ticket, written once.
+func textOf(offer *session.Offer, ticket bool) listText {
+	return offer.Derive(listKey{ticket}, func() any { return newListText(offer.Profiles, ticket) }).(listText)
 }
 
-func newListText(profiles []session.Profile) listText {
-	b := &bytes.Buffer{}
-	if len(profiles) == 0 {
-		writeMember(b, 1, "profiles", object{})
-		return listText{b.Bytes()}
+// gap stands where something is left out. No text of a site has a control
+// character.
+const gap = "\x00"
+
+func newListText(profiles []session.Profile, ticket bool) listText {
+	all := map[string]any{}
+	for _, p := range profiles {
+		all[p.ID] = valuesOf(p)
 	}
-	var text listText
-	writeKey(b, 1, "profiles")
-	b.WriteString("{\n")
-	for i, p := range profiles {
-		writeKey(b, 2, p.ID)
-		b.WriteString("{\n")
-		members := membersOf(p)
-		for j, m := range members {
-			writeKey(b, 3, m.key)
-			if m.key == "user" {
-				text, b = append(text, b.Bytes()), &bytes.Buffer{}
-			} else {
-				writeValue(b, 3, m.value)
-			}
-			writeEnd(b, j, len(members))
+	g := session.Grant{}
+	if ticket {
+		g.Ticket = gap
+	}
+	reply := granted(g, "listprofiles")
+	reply["profiles"] = all
+	var b, mark bytes.Buffer
+	write(&b, reply)
+	frontend.WriteJSON(&mark, gap, "")
+	return bytes.Split(b.Bytes(), mark.Bytes())
+}
+
+// write writes the list for one user: the first gap is that of the ticket, if he
+// has one, and the others are those of his name.
+func (t listText) write(b *bytes.Buffer, g session.Grant) {
+	var user, ticket bytes.Buffer
+	frontend.WriteJSON(&user, g.User, "")
+	first := user.Bytes()
+	if g.Ticket != "" {
+		frontend.WriteJSON(&ticket, g.Ticket, "")
+		first = ticket.Bytes()
+	}
+	n := len(first) + len(t)*user.Len()
+	for _, piece := range t {
+		n += len(piece)
+	}
+	b.Grow(n)
+	for i, piece := range t {
+		switch i {
+		case 0:
+		case 1:
+			b.Write(first)
+		default:
+			b.Write(user.Bytes())
 		}
-		writeIndent(b, 2)
-		b.WriteByte('}')
-		writeEnd(b, i, len(profiles))
+		b.Write(piece)
 	}
-	writeIndent(b, 1)
-	b.WriteString("},\n")
-	return append(text, b.Bytes())
-}
-
-// writeEnd ends the i-th of n members.
-func writeEnd(b *bytes.Buffer, i, n int) {
-	if i < n-1 {
-		b.WriteByte(',')
-	}
-	b.WriteByte('\n')
 }
 
 // texts are the keys for which python-x2go (0.6.1.3) expects a text, among those
@@ -70,39 +79,40 @@ var texts = map[string]bool{
 	"sshproxyuser": true, "type": true, "variant": true, "xdmcpserver": true,
 }
 
-// membersOf gives the keys of a profile, sorted. That of the user has no value.
-func membersOf(p session.Profile) object {
-	o := object{{"name", p.Name}, {"host", p.Hosts}, {"sshport", p.Port}, {"user", nil}}
+// valuesOf gives the keys of a profile.
+func valuesOf(p session.Profile) map[string]any {
+	values := map[string]any{"name": p.Name, "host": p.Hosts, "sshport": p.Port, "user": gap}
 	if p.Icon != "" {
-		o = append(o, member{"icon", p.Icon})
+		values["icon"] = p.Icon
 	}
 	if p.UseBrokerPass {
-		o = append(o, member{"usebrokerpass", true})
+		values["usebrokerpass"] = true
 	}
 	if p.Autologin {
-		o = append(o, member{"autologin", true})
+		values["autologin"] = true
 	}
 	for _, s := range p.Settings {
-		value := s.Value
-		switch v := value.(type) {
+		switch v := s.Value.(type) {
 		case bool:
+			values[s.Key] = v
 			if s.Key == "setdpi" { // a number with the reference broker
-				value = map[bool]int{true: 1}[v]
+				values[s.Key] = map[bool]int{true: 1}[v]
 			}
 		case string:
 			if s.Key == "export" {
-				value = folders(v)
-			} else if !texts[s.Key] {
-				continue
+				values[s.Key] = folders(v)
+			} else if texts[s.Key] {
+				values[s.Key] = v
 			}
 		case []string:
-			if s.Key != "applications" {
-				continue
+			if s.Key == "applications" {
+				values[s.Key] = append([]string{}, v...) // never null
 			}
+		default:
+			values[s.Key] = v
 		}
-		o = append(o, member{s.Key, value})
 	}
-	return o.sort()
+	return values
 }
 
 // folders gives the value of export, "/home/a:1;/data:0;", as the library has it:
@@ -122,34 +132,5 @@ func folders(export string) any {
 	if len(shared) == 0 {
 		return ""
 	}
-	o := make(object, 0, len(shared))
-	for folder, atOnce := range shared {
-		o = append(o, member{folder, atOnce})
-	}
-	return o.sort()
-}
-
-// sort sorts by key.
-func (o object) sort() object {
-	slices.SortFunc(o, func(a, b member) int { return strings.Compare(a.key, b.key) })
-	return o
-}
-
-// size bounds what write writes for a user of an ordinary name.
-func (t listText) size(user string) int {
-	n := len(t) * (2 + len(user))
-	for _, piece := range t {
-		n += len(piece)
-	}
-	return n
-}
-
-// write writes the list for one user.
-func (t listText) write(b *bytes.Buffer, user string) {
-	for i, piece := range t {
-		if i > 0 {
-			writeString(b, user)
-		}
-		b.Write(piece)
-	}
+	return shared
 }

@@ -78,7 +78,7 @@ func (d dialect) Denied(err *session.DeniedError) (int, string) {
 
 // Refused is always 200: he proved who he is, and any other status ends his
 // client. Reasons come from policies and must neither grant nor break lines.
-func (dialect) Refused(_ frontend.Form, err *session.RefusedError) (int, string) {
+func (dialect) Refused(err *session.RefusedError) (int, string) {
 	return http.StatusOK, "Access denied: " + refusalText(err.Reason) + "\n"
 }
 
