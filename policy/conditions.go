@@ -19,7 +19,7 @@ type Condition struct {
 	Text   string          `json:"text"` // as written, on one line and shortened
 	Holds  bool            `json:"holds"`
 	Found  []Finding       `json:"found,omitempty"`  // what its parts were
-	Access string          `json:"access,omitempty"` // field of a profile's access that it is about: "groups", "deny.from"
+	Access string          `json:"access,omitempty"` // field of a profile's access that it is about: "groups", "deny.from", "legacyACL.users.allow"
 }
 
 // A Finding is the value that a part of a condition had.
@@ -118,9 +118,12 @@ func (s *step) condition(held bool) Condition {
 // `profile.access.deny.users`, `object.get(access, "from", [])`.
 var accessPattern = regexp.MustCompile(`\baccess(?:\.|, ")(everyone|users|groups|from|deny\.users|deny\.groups|deny\.from)\b`)
 
-// accessField gives the field of a profile's access that the step reads, such as
-// deny.users.
+// accessField gives the field of a profile's access or legacyACL that the step
+// reads, such as deny.users or legacyACL.users.deny.
 func (s *step) accessField() string {
+	if m := legacyPattern.FindStringSubmatch(s.text()); m != nil {
+		return legacyPrefix + m[1]
+	}
 	if m := accessPattern.FindStringSubmatch(s.text()); m != nil {
 		return m[1]
 	}

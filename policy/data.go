@@ -146,7 +146,14 @@ func profileValues(profiles []*schema.Profile) []ast.Value {
 func samePolicyData(a, b *schema.Profile) bool {
 	return a == b || a.Name == b.Name && a.Autologin == b.Autologin && a.UseBrokerPass == b.UseBrokerPass && a.Icon == b.Icon &&
 		sameLabels(a.Labels, b.Labels) && slices.Equal(a.Servers, b.Servers) &&
-		sameSettings(a.Settings, b.Settings) && sameAccess(a.Access, b.Access)
+		sameSettings(a.Settings, b.Settings) && sameAccess(a.Access, b.Access) && sameLegacyACL(a.LegacyACL, b.LegacyACL)
+}
+
+func sameLegacyACL(a, b *schema.LegacyACL) bool {
+	same := func(a, b schema.LegacyRule) bool {
+		return a.AllowFirst == b.AllowFirst && slices.Equal(a.Allow, b.Allow) && slices.Equal(a.Deny, b.Deny)
+	}
+	return a == b || a != nil && b != nil && same(a.Users, b.Users) && same(a.Groups, b.Groups) && same(a.Clients, b.Clients)
 }
 
 // sameLabels looks first whether both are one map, as sameSettings does: the

@@ -19,7 +19,7 @@ type Explanation struct {
 	Error   string      `json:"error,omitempty"`   // of the policy; it hides the profile
 	Rules   []Decider   `json:"rules"`             // that grant it, or that all do not; never null
 	Because []Condition `json:"because,omitempty"` // conditions of policies, those of the library only where the site has none
-	Access  []Grant     `json:"access,omitempty"`  // fields of the profile's access that decided
+	Access  []Grant     `json:"access,omitempty"`  // fields of the profile's access or legacyACL that decided
 	Reasons []Reason    `json:"reasons,omitempty"` // as x2go.access.reasons gives them
 }
 
@@ -29,9 +29,9 @@ type Decider struct {
 	Pos  schema.Position `json:"position"`
 }
 
-// A Grant is a field of a profile's access that grants or hides.
+// A Grant is a field of a profile's access or legacyACL that grants or hides.
 type Grant struct {
-	Field string          `json:"field"` // "groups", "deny.from"; empty for all of access
+	Field string          `json:"field"` // "groups", "deny.from", "legacyACL.users.allow"; empty for all of them
 	Pos   schema.Position `json:"position"`
 	Text  string          `json:"text"` // `access.groups has "staff"`
 }
@@ -128,7 +128,13 @@ func (a *attempt) decider() Decider {
 func (e *Engine) separate(causes []Condition, visible bool, p *schema.Profile, r Request) (because []Condition, access []Grant) {
 	var fields []string
 	for _, c := range causes {
-		deny := strings.HasPrefix(c.Access, "deny.")
+		if c.Access != "" && strings.HasPrefix(c.Access, legacyPrefix) != (p.LegacyACL != nil) {
+			if c.builtIn() {
+				continue // about what the profile does not have
+			}
+			c.Access = ""
+		}
+		deny := denies(c.Access)
 		switch {
 		case c.Access != "" && c.Holds == (visible != deny):
 			fields = append(fields, c.Access)
@@ -155,26 +161,43 @@ func (e *Engine) grants(fields []string, visible bool, p *schema.Profile, r Requ
 		}
 		return p.Pos // a default of its folder, or nothing
 	}
+	against := func(field string) (is, has string) { return e.against(field, p.Access, r) }
+	prefix, nobody := "access.", "access grants nobody"
+	if l := p.LegacyACL; l != nil {
+		against = func(field string) (is, has string) { return againstLegacyACL(field, l, r) }
+		prefix, nobody = "", "legacyACL allows nobody"
+		place = func(field string) schema.Position {
+			if pos, ok := l.Pos[strings.TrimPrefix(field, legacyPrefix)]; ok {
+				return pos
+			}
+			return p.Pos
+		}
+	}
 	invites := false
 	for _, field := range fields {
-		is, has := e.against(field, p.Access, r)
-		invites = invites || slices.Contains([]string{"everyone", "users", "groups"}, field)
-		if text := has; visible || strings.HasPrefix(field, "deny.") {
+		is, has := against(field)
+		invites = invites || p.LegacyACL != nil || slices.Contains([]string{"everyone", "users", "groups"}, field)
+		if text := has; visible || denies(field) {
 			if text != "" {
-				out = append(out, Grant{field, place(field), "access." + field + " " + text})
+				out = append(out, Grant{field, place(field), prefix + field + " " + text})
 			}
 		} else if is != "" {
-			out = append(out, Grant{field, place(field), "access." + field + " " + is})
+			out = append(out, Grant{field, place(field), prefix + field + " " + is})
 		}
 	}
 	if len(out) == 0 && invites && !visible {
-		out = append(out, Grant{"", place(""), "access grants nobody"})
+		out = append(out, Grant{"", place(""), nobody})
 	}
 	return out
 }
 
-// against compares a field with the request: what it is and what the request
-// has instead, and what of it is in the request. Empty for nothing to say.
+// denies reports whether what matches the field is taken away.
+func denies(field string) bool {
+	return strings.HasPrefix(field, "deny.") || strings.HasSuffix(field, ".deny")
+}
+
+// against compares a field of access with the request: what it is and what the
+// request has instead, and what of it is in the request. Empty for nothing to say.
 func (e *Engine) against(field string, a schema.Access, r Request) (is, has string) {
 	address := r.Address.Unmap().WithZone("")
 	networks := networksOf(e.places, address)
@@ -234,8 +257,12 @@ func inWords(names []string, none string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// accessFields lists the fields of a profile's access, in the order in which they
-// are told.
+// accessFields lists the fields of a profile's access and legacyACL, in the order
+// in which they are told.
 func accessFields() []string {
-	return []string{"everyone", "users", "groups", "from", "deny.users", "deny.groups", "deny.from"}
+	fields := []string{"everyone", "users", "groups", "from", "deny.users", "deny.groups", "deny.from"}
+	for _, kind := range []string{"users", "groups", "clients"} {
+		fields = append(fields, legacyPrefix+kind+".allow", legacyPrefix+kind+".deny")
+	}
+	return fields
 }

@@ -24,6 +24,19 @@ func TestExplain(t *testing.T) {
 		"nobody":   {From: []string{"campus"}},
 	})
 	cat.Profiles["staff"].Access.Pos = map[string]schema.Position{"groups": {File: "staff.cue", Line: 3}}
+	for id, l := range map[string]*schema.LegacyACL{
+		"old-user":         {Users: schema.LegacyRule{Allow: []string{"alice"}, Deny: []string{"ALL"}, AllowFirst: true}, Groups: schema.LegacyRule{Deny: []string{"staff"}}},
+		"old-everyone":     {Users: schema.LegacyRule{Allow: []string{"ALL"}}, Clients: schema.LegacyRule{Allow: []string{"10.0.0.0/8"}}},
+		"old-denied":       {Users: schema.LegacyRule{Deny: []string{"alice"}}, Groups: schema.LegacyRule{Allow: []string{"staff"}}},
+		"old-others":       {Users: schema.LegacyRule{Allow: []string{"bob"}, Deny: []string{"carol"}}, Groups: schema.LegacyRule{Allow: []string{"staff"}, Deny: []string{"all"}}},
+		"old-place":        {Clients: schema.LegacyRule{Allow: []string{"192.0.2.0/24"}}},
+		"old-denied-place": {Clients: schema.LegacyRule{Allow: []string{"ALL"}, Deny: []string{"10.1.2.3/32"}}},
+		"old-nobody":       {Users: schema.LegacyRule{Deny: []string{"bob"}}},
+		"old-nowhere":      {Clients: schema.LegacyRule{Deny: []string{"192.0.2.0/24"}}},
+	} {
+		l.Pos = map[string]schema.Position{"users.allow": {File: "old.cue", Line: 2}, "users.deny": {File: "old.cue", Line: 3}}
+		cat.Profiles[id] = &schema.Profile{ID: id, Name: id, LegacyACL: l}
+	}
 	cat.Profiles["everyone"].Labels = map[string]string{"room": "lab"}
 	cat.Params = map[string]any{"closes": 9}
 	for _, tt := range []struct{ name, policy, want string }{
@@ -42,6 +55,24 @@ nobody hidden [x2go.lib.access.visible]
 staff granted [x2go.lib.access.visible]
 	staff.cue:3: access.groups has "staff"
 	access.from has "10.1.0.0/16"
+old-denied hidden [x2go.lib.access.visible]
+	old.cue:3: legacyACL.users.deny has "alice"
+old-denied-place hidden [x2go.lib.access.visible]
+	legacyACL.clients.deny has "10.1.2.3/32"
+old-everyone granted [x2go.lib.access.visible]
+	old.cue:2: legacyACL.users.allow has "ALL"
+	legacyACL.clients.allow has "10.0.0.0/8"
+old-nobody hidden [x2go.lib.access.visible]
+	legacyACL allows nobody
+old-nowhere hidden [x2go.lib.access.visible]
+	legacyACL allows nobody
+old-others hidden [x2go.lib.access.visible]
+	old.cue:2: legacyACL.users.allow is ["bob"]; the user is "alice"
+	legacyACL.groups.deny has "all"
+old-place hidden [x2go.lib.access.visible]
+	legacyACL.clients.allow is ["192.0.2.0/24"]; the client is at 10.1.2.3
+old-user granted [x2go.lib.access.visible]
+	old.cue:2: legacyACL.users.allow has "alice"
 students hidden [x2go.lib.access.visible]
 	access.users is ["sam"]; the user is "alice"
 	access.groups is ["students"]; alice is in "all", "staff"
@@ -192,6 +223,12 @@ func TestExplanationsAreTrue(tt *testing.T) {
 				Deny: schema.Deny{Users: users.Draw(t, "deny users"), Groups: groups.Draw(t, "deny groups"), From: places.Draw(t, "deny from")},
 			}
 		}
+		cat := site(tt, access)
+		for id, p := range cat.Profiles {
+			if rapid.IntRange(0, 2).Draw(t, "legacy") == 0 {
+				cat.Profiles[id] = &schema.Profile{ID: id, Name: p.Name, LegacyACL: randomLegacyACL(t)}
+			}
+		}
 		policy := rapid.SampledFrom(policies).Draw(t, "policy")
 		files := map[string][]byte{}
 		if policy != "" {
@@ -201,7 +238,7 @@ func TestExplanationsAreTrue(tt *testing.T) {
 			}
 			files = modules("access.rego", "package x2go.access\n\n"+lib+policy+"\n")
 		}
-		e, ds := Compile(context.Background(), site(tt, access), files)
+		e, ds := Compile(context.Background(), cat, files)
 		if e == nil {
 			t.Fatal(ds)
 		}
@@ -222,7 +259,7 @@ func TestExplanationsAreTrue(tt *testing.T) {
 				t.Fatalf("%s: nothing explains that it sees %v: %+v", id, sees, x)
 			}
 			for _, g := range x.Access {
-				if deny := strings.HasPrefix(g.Field, "deny."); deny && sees {
+				if denies(g.Field) && sees {
 					t.Fatalf("%s is granted, and %s", id, g.Text)
 				}
 			}

@@ -16,7 +16,7 @@ const libraryDir = "policy/x2go_lib/"
 // The files are named one by one: the library's tests stay out of the binary.
 //
 //go:embed x2go_lib/input.rego x2go_lib/placement_input.rego x2go_lib/sessions_input.rego
-//go:embed x2go_lib/login.rego x2go_lib/access.rego x2go_lib/placement.rego x2go_lib/sessions.rego
+//go:embed x2go_lib/login.rego x2go_lib/access.rego x2go_lib/legacy.rego x2go_lib/placement.rego x2go_lib/sessions.rego
 //go:embed x2go_lib/user.rego x2go_lib/client.rego x2go_lib/time.rego x2go_lib/labels.rego
 var libraryFS embed.FS
 

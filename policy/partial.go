@@ -50,8 +50,8 @@ type partial struct {
 	reads   fields  // parts of the input that it may read
 	limit   int     // steps for one profile
 
-	// Of profiles with the same access one is evaluated for all: the library
-	// decides by nothing else.
+	// Of profiles with the same access and legacyACL one is evaluated for all: the
+	// library decides by nothing else.
 	byAccess bool
 }
 
@@ -68,8 +68,14 @@ func newPartial(m *compiled, data *siteData, store storage.Store) *partial {
 func (p *partial) alike(ids []string) [][]string {
 	groups := make([][]string, 0, len(ids))
 	known := map[int][]int{} // by hash, places in groups
-	access := ast.StringTerm("access")
-	of := func(id string) *ast.Term { return p.data.profiles[id].Value.(ast.Object).Get(access) }
+	access, legacyACL := ast.StringTerm("access"), ast.StringTerm("legacyACL")
+	of := func(id string) *ast.Term {
+		profile := p.data.profiles[id].Value.(ast.Object)
+		if legacy := profile.Get(legacyACL); legacy != nil {
+			return legacy // its access is empty
+		}
+		return profile.Get(access)
+	}
 	for _, id := range ids {
 		if !p.byAccess {
 			groups = append(groups, []string{id})

@@ -54,6 +54,9 @@ var conditions = []string{
 	`not net.cidr_contains(p.labels.cidr, input.client.address)`,
 	`lib.client.at("campus")`,
 	`not lib.client.at(p.labels.net)`,
+	`lib.legacy.allows(p.legacyACL)`,
+	`not lib.legacy.allows(p.legacyACL)`,
+	`not lib.access.granted(p)`,
 	`count(input.user.groups) > 1`,
 	`not count(input.user.groups) == p.labels.room`,
 	`count([g | some g in input.user.groups; g == p.labels.group]) > 0`,
@@ -183,7 +186,7 @@ func randomSite(rt *rapid.T, empty *schema.Catalog) *schema.Catalog {
 		id := fmt.Sprintf("p%d", i)
 		cat.Profiles[id] = randomProfile(rt, id)
 		if i > 0 && rapid.IntRange(0, 2).Draw(rt, "same access") == 0 {
-			cat.Profiles[id].Access = cat.Profiles["p0"].Access
+			cat.Profiles[id].Access, cat.Profiles[id].LegacyACL = cat.Profiles["p0"].Access, cat.Profiles["p0"].LegacyACL
 		}
 	}
 	cat.Params = map[string]any{
@@ -203,6 +206,9 @@ func randomProfile(rt *rapid.T, id string) *schema.Profile {
 		Users:    some("users", someUsers), Groups: some("groups", someGroups), From: some("from", somePlaces),
 		Deny: schema.Deny{Users: some("no users", someUsers), Groups: some("no groups", someGroups), From: some("not from", somePlaces)},
 	}}
+	if rapid.IntRange(0, 2).Draw(rt, "legacy") == 0 {
+		p.Access, p.LegacyACL = schema.Access{}, randomLegacyACL(rt)
+	}
 	for _, label := range []struct {
 		key    string
 		values []string
@@ -220,6 +226,18 @@ func randomProfile(rt *rapid.T, id string) *schema.Profile {
 		}
 	}
 	return p
+}
+
+// randomLegacyACL has short lists, in which ALL is often.
+func randomLegacyACL(rt *rapid.T) *schema.LegacyACL {
+	rule := func(kind string, names []string) schema.LegacyRule {
+		some := rapid.SliceOfN(rapid.SampledFrom(append([]string{schema.LegacyAll}, names...)), 0, 2)
+		return schema.LegacyRule{Allow: some.Draw(rt, kind), Deny: some.Draw(rt, "no "+kind), AllowFirst: rapid.Bool().Draw(rt, kind+" first")}
+	}
+	return &schema.LegacyACL{
+		Users: rule("users", someUsers), Groups: rule("groups", someGroups),
+		Clients: rule("clients", []string{"10.1.0.0/16", "10.1.2.3/32", "2001:db8:1::/48", "0.0.0.0/0"}),
+	}
 }
 
 // randomPolicy gives the modules of a site: none, or rules made of conditions.

@@ -47,7 +47,7 @@ func (t terms) profile(p *schema.Profile) ast.Value {
 		settings[i] = ast.Item(t.text(s.Key), t.setting(s.Value))
 	}
 	a := &p.Access
-	return t.object(
+	pairs := []any{
 		"name", t.text(p.Name),
 		"labels", ast.ObjectTerm(labels...),
 		"x2go", ast.ObjectTerm(settings...),
@@ -66,7 +66,22 @@ func (t terms) profile(p *schema.Profile) ast.Value {
 		"autologin", ast.InternedTerm(p.Autologin),
 		"usebrokerpass", ast.InternedTerm(p.UseBrokerPass),
 		"icon", t.text(p.Icon),
-	).Value
+	}
+	if p.LegacyACL != nil {
+		pairs = append(pairs, "legacyACL", t.legacyACL(p.LegacyACL))
+	}
+	return t.object(pairs...).Value
+}
+
+func (t terms) legacyACL(l *schema.LegacyACL) *ast.Term {
+	rule := func(r schema.LegacyRule) *ast.Term {
+		order := "deny-allow"
+		if r.AllowFirst {
+			order = "allow-deny"
+		}
+		return t.object("allow", t.list(r.Allow), "deny", t.list(r.Deny), "order", t.text(order))
+	}
+	return t.object("users", rule(l.Users), "groups", rule(l.Groups), "clients", rule(l.Clients))
 }
 
 func (t terms) setting(value any) *ast.Term {

@@ -6,6 +6,7 @@
 package x2go.lib.access
 
 import data.x2go.lib.client
+import data.x2go.lib.legacy
 import data.x2go.lib.user
 
 # METADATA
@@ -21,11 +22,14 @@ visible contains id if {
 # title: A profile is meant for this user at this place
 # description: |
 #   Everyone, the user's name or one of the groups, and one of the places in
-#   access.from, if there are any. A network alone grants nobody.
+#   access.from, if there are any. A network alone grants nobody. A profile that
+#   has legacyACL in place of access: what that says.
 granted(profile) if {
 	_invites(profile.access)
 	_admits(profile.access)
 }
+
+granted(profile) if legacy.allows(profile.legacyACL)
 
 # METADATA
 # title: A profile is taken away from this user or this place
@@ -70,6 +74,7 @@ reasons[id] contains {"code": "granted-by-group", "message": message} if {
 
 reasons[id] contains {"code": "not-invited", "message": message} if {
 	some id, profile in data.site.profiles
+	not profile.legacyACL
 	access := object.get(profile, "access", {})
 	not _invites(access)
 	groups := [sprintf("group %s", [group]) | some group in input.user.groups]
@@ -101,6 +106,11 @@ reasons[id] contains {"code": "denied-place", "message": message} if {
 	some place in profile.access.deny.from
 	client.at(place)
 	message := sprintf("denied from %s, where %s is", [place, input.client.address])
+}
+
+reasons[id] contains reason if {
+	some id, profile in data.site.profiles
+	some reason in legacy.reasons(profile.legacyACL)
 }
 
 _invites(access) if access.everyone
