@@ -18,6 +18,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend"
 	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
+	"github.com/x2broker/x2broker/broker/frontend/uccs"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
@@ -66,7 +67,7 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 	if made.files == nil {
 		return &broker{said: made.said}
 	}
-	cfg := made.config(tb)
+	cfg := made.settings
 	log := slog.New(slog.DiscardHandler)
 	chain, err := identity.NewChain(t.authenticator(tb))
 	if err != nil {
@@ -88,13 +89,13 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 			tb.Fatal(err)
 		}
 	}
-	server := httptest.NewServer(routes(service, cfg.Frontends, log))
+	server := httptest.NewServer(routes(service, cfg.Frontends, t.open(), log))
 	tb.Cleanup(server.Close)
 	return &broker{strings.TrimPrefix(server.URL, "http://"), made.said}
 }
 
 // routes are those of x2broker serve that the old broker has as well.
-func routes(service *session.Service, doors config.Frontends, log *slog.Logger) http.Handler {
+func routes(service *session.Service, doors config.Frontends, anonymous bool, log *slog.Logger) http.Handler {
 	r := chi.NewRouter()
 	r.Use(frontend.ClientAddress([]netip.Prefix{netip.PrefixFrom(proxy, proxy.BitLen())}))
 	r.NotFound(frontend.NotFound)
@@ -106,8 +107,11 @@ func routes(service *session.Service, doors config.Frontends, log *slog.Logger) 
 	}
 	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
 	door("/json/", doors.JSON.Enabled, json.New(options))
+	door("/uccs/", doors.UCCS.Enabled, uccs.New(uccs.Options{
+		Options: options, URL: doors.UCCS.URL, Anonymous: anonymous, Now: time.Now,
+	}))
 	r.HandleFunc("/", frontend.Index)
 	r.HandleFunc("/pubkeys", frontend.PublicKeys)
-	r.HandleFunc("/pubkeys/", frontend.PublicKeys)
+	r.HandleFunc("/pubkeys/*", frontend.PublicKeys)
 	return r
 }

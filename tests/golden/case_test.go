@@ -35,8 +35,27 @@ type step struct {
 	Action   string
 	Request  *request
 	Response *recorded
+	Agent    []call     `json:"agent_calls"`
 	Repeated int        // requests were sent so often,
 	AnyOf    []recorded `json:"response_any_of"` // and these answers came
+}
+
+// A call is what the old broker had an agent do.
+type call struct {
+	Args    []string `json:"argv"`
+	Command string   `json:"ssh_original_command"`
+}
+
+// deeds are what of an agent's calls changes something on a server.
+func (s *step) deeds() (all []string) {
+	for _, c := range s.Agent {
+		for _, deed := range []string{"addauthkey", "delauthkey", "suspendsession"} {
+			if slices.Contains(c.Args, deed) || strings.Contains(c.Command, " "+deed+" ") {
+				all = append(all, deed)
+			}
+		}
+	}
+	return all
 }
 
 type request struct {

@@ -186,6 +186,9 @@ func (p *play) ask(x *exchange, s *step) string {
 	if p.broker.address == "" {
 		return "the import refuses the files: " + strings.Join(p.broker.said, "\n")
 	}
+	if deeds := s.deeds(); len(deeds) > 0 {
+		return "an agent is to do " + strings.Join(deeds, ", ")
+	}
 	body, err := p.known.fill(string(x.bytes()))
 	if err != nil {
 		return err.Error()

@@ -3,6 +3,7 @@ package golden_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +23,9 @@ const (
 
 // An imported is what the import made of the files of a case.
 type imported struct {
-	files map[string][]byte // of the site; nil: the import refuses
-	conf  *legacy.Conf
-	said  []string // what could not be carried over, or why nothing was
+	files    map[string][]byte // of the site; nil: the import refuses
+	settings *config.Config    // broker.cue
+	said     []string          // what could not be carried over, or why nothing was
 }
 
 // importFiles imports the files as they are at this point of the case.
@@ -43,7 +44,7 @@ func (f *oldFiles) importFiles(tb testing.TB) *imported {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	i := &imported{files: files, conf: made.Conf}
+	i := &imported{files: files, settings: readSettings(tb, made)}
 	for _, e := range made.Report.Losses {
 		if !slices.Contains(ours[e.Option], strings.ToLower(e.Value)) {
 			i.said = append(i.said, fmt.Sprintf("%s:%d: %s = %s: %s (%s)", e.File, e.Line, e.Option, e.Value, e.Text, e.Remedy))
@@ -70,16 +71,27 @@ func parse(name string, text *string) (*legacy.File, error) {
 	return legacy.ParseINI(name, []byte(*text))
 }
 
-// config is what broker.cue says.
-func (i *imported) config(tb testing.TB) *config.Config {
+// readSettings reads broker.cue as x2broker serve does.
+func readSettings(tb testing.TB, made *legacy.Import) *config.Config {
 	tb.Helper()
-	c := config.Default()
-	c.Ticket.Lifetime = i.conf.AuthTimeout.V
-	c.Ticket.Rotate = !i.conf.StaticCookie.V
-	c.Ticket.VerifyAddress = i.conf.VerifyIP.V
-	c.Frontends.Plain.Enabled = i.conf.PlainOutput.V
-	c.Frontends.JSON.Enabled = i.conf.JSONOutput.V
-	c.Frontends.UCCS.Enabled = i.conf.UCCSOutput.V
+	text, err := made.Config("/site")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	file := filepath.Join(tb.TempDir(), "broker.cue")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.Frontends.Plain.Enabled = made.Conf.PlainOutput.V
+	c.Frontends.JSON.Enabled = made.Conf.JSONOutput.V
+	c.Frontends.UCCS.Enabled = made.Conf.UCCSOutput.V
+	if base := made.Conf.UCCSBase; base.At.Line > 0 {
+		c.Frontends.UCCS.URL = strings.TrimRight(base.V, "/")
+	}
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,25 +46,24 @@ func (t *transcript) mechanism() string {
 // password. The recordings were made with a mechanism that finds every password
 // right; where each user who was let in sent one, it is his password here.
 func (t *transcript) open() bool {
-	if t.option("global", "require-password") == "false" || t.option("global", "check-credentials") == "false" {
+	switch {
+	case t.option("global", "check-credentials") == "false":
 		return true
-	}
-	if t.mechanism() != "none" {
+	case t.option("global", "require-password") == "false":
+		return t.option("global", "require-cookie") != "true"
+	case t.mechanism() != "none":
 		return false
 	}
-	for _, s := range t.granted() {
-		if s.Get("user") == "" || s.Get("password") == "" && s.Get("authid") == "" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.forms(true), func(f url.Values) bool {
+		return f.Get("user") == "" || f.Get("password") == "" && f.Get("authid") == ""
+	})
 }
 
-// granted gives the forms of the requests that were let in.
-func (t *transcript) granted() []url.Values {
+// forms gives the forms of the requests, of all or of those that were let in.
+func (t *transcript) forms(granted bool) []url.Values {
 	var all []url.Values
 	for _, s := range t.Steps {
-		if s.Request == nil || s.Request.Command != nil || s.answers()[0].Status != http.StatusOK {
+		if s.Request == nil || s.Request.Command != nil || granted && s.answers()[0].Status != http.StatusOK {
 			continue
 		}
 		path, query, _ := strings.Cut(s.Request.Path, "?")
@@ -101,7 +101,7 @@ func (t *transcript) passwords() map[string]string {
 		return all
 	}
 	all := map[string]string{}
-	for _, form := range t.granted() {
+	for _, form := range t.forms(false) {
 		if p := form.Get("password"); p != "" {
 			all[form.Get("user")] = p
 		}
