@@ -68,8 +68,10 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 		return &broker{said: made.said}
 	}
 	cfg := made.settings
+	now := *t
+	now.Config.Broker, now.Config.Profiles = old.broker, old.profiles
 	log := slog.New(slog.DiscardHandler)
-	chain, err := identity.NewChain(t.authenticator(tb))
+	chain, err := identity.NewChain(now.authenticator(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -25,8 +25,21 @@ type transcript struct {
 	}
 	Steps []step
 
-	// The keys that the old broker sends when a profile does not say otherwise.
-	defaults []keyValue
+	others map[string]*transcript // all cases, by name
+}
+
+// recorded is the first answer of another case.
+func (t *transcript) recorded(name string) answer { return t.others[name].Steps[0].Response.answer() }
+
+// defaults are the keys that the old broker sends when a profile does not say
+// otherwise.
+func (t *transcript) defaults() (keys []keyValue) {
+	plainest := t.recorded("list-json-one")
+	plainest.each(func(p *listed) {
+		p.keep(func(key string) bool { return !slices.Contains([]string{"name", "host", "user"}, key) })
+		keys = p.keys
+	})
+	return keys
 }
 
 // A step is a request with its recorded answer, or something that was done
@@ -171,9 +184,9 @@ func transcripts(tb testing.TB) []*transcript {
 		}
 		all = append(all, t)
 	}
-	defaults := defaultKeys(all)
+	others := map[string]*transcript{}
 	for _, t := range all {
-		t.defaults = defaults
+		t.others, others[t.Name] = others, t
 	}
 	return all
 }
@@ -199,17 +212,4 @@ func (f *oldFiles) act(action string) error {
 		return fmt.Errorf("action %q is not known", action)
 	}
 	return nil
-}
-
-// defaultKeys finds out what the old broker sends when a profile does not say
-// otherwise.
-func defaultKeys(all []*transcript) (keys []keyValue) {
-	const plainest = "list-json-one"
-	i := slices.IndexFunc(all, func(t *transcript) bool { return t.Name == plainest })
-	first := all[i].Steps[0].Response.answer()
-	first.each(func(p *listed) {
-		p.keep(func(key string) bool { return !slices.Contains([]string{"name", "host", "user"}, key) })
-		keys = p.keys
-	})
-	return keys
 }

@@ -36,6 +36,52 @@ func newExchange(t *transcript, step int) *exchange {
 func (x *exchange) plain() bool { return strings.HasPrefix(x.Path, "/plain") }
 func (x *exchange) json() bool  { return strings.HasPrefix(x.Path, "/json") }
 
+// header gives a header of the request.
+func (x *exchange) header(name string) string {
+	for _, h := range x.Headers {
+		if strings.EqualFold(h[0], name) {
+			return h[1]
+		}
+	}
+	return ""
+}
+
+// dialled gives a profile the host and port that a selection of the case gives,
+// or the addresses of its hosts.
+func (x *exchange) dialled(p *listed) {
+	for i, s := range x.t.Steps {
+		if i == 0 || !strings.HasSuffix(s.Request.Body, "&sid="+p.id) {
+			continue
+		}
+		chosen, _ := newExchange(x.t, i).expected(s.Response.answer())
+		if server := selected.FindStringSubmatch(chosen.Body); server != nil {
+			p.set("host", server[1])
+			p.set("sshport", server[2])
+		}
+		return
+	}
+	switch hosts := p.value("host").(type) {
+	case string:
+		members := strings.Split(hosts, ",")
+		for i, host := range members {
+			members[i] = address(host)
+		}
+		p.set("host", strings.Join(members, ","))
+	case []any:
+		for i, host := range hosts {
+			hosts[i] = address(host.(string))
+		}
+	}
+}
+
+// address is that of a host in the cases that name one.
+func address(host string) string {
+	if a, ok := map[string]string{"s-E1": "10.0.2.11", "s-E2": "10.0.2.12", "a": "10.0.2.11"}[host]; ok {
+		return a
+	}
+	return host
+}
+
 // expected gives what the broker is to answer where the old one gave want, and
 // the deviations that made it so.
 func (x *exchange) expected(want answer) (answer, []*deviation) {

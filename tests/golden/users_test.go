@@ -2,6 +2,7 @@ package golden_test
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -99,8 +100,27 @@ func (t *transcript) passwords() map[string]string {
 			}
 		}
 		return all
+	case "none":
+		return t.sent()
 	}
+	return nil // nobody can log in
+}
+
+// sent are the passwords that users send.
+func (t *transcript) sent() map[string]string {
 	all := map[string]string{}
+	for _, s := range t.Steps {
+		if s.Request == nil {
+			continue
+		}
+		for _, h := range s.Request.Headers {
+			basic := http.Request{Header: http.Header{h[0]: {h[1]}}}
+			if name, password, ok := basic.BasicAuth(); ok {
+				name, _, _ = strings.Cut(name, "@")
+				all[name] = password
+			}
+		}
+	}
 	for _, form := range t.forms(false) {
 		if p := form.Get("password"); p != "" {
 			all[form.Get("user")] = p
@@ -145,7 +165,7 @@ func (t *transcript) groups(user string) []string {
 func (t *transcript) authenticator(tb testing.TB) identity.Authenticator {
 	tb.Helper()
 	if t.open() {
-		none, err := identity.NewNone(nil, nil)
+		none, err := identity.NewNone([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, nil)
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -73,7 +74,7 @@ func read(conn io.Reader, method string) (answer, error) {
 	a := answer{Status: resp.StatusCode, Headers: map[string]string{}, Body: string(text)}
 	for name, values := range resp.Header {
 		if !slices.Contains(unread, name) {
-			a.Headers[name] = fmt.Sprint(values[0])
+			a.Headers[name] = strings.Join(values, ", ")
 		}
 	}
 	return a, nil
