@@ -12,7 +12,7 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 	bad := map[string]bool{}
 	for _, problem := range problems {
 		bad[problem.Option] = true
-		i.lossOnce(options[problem.Option], problem.Entry+": "+problem.Text, "")
+		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+problem.Text, "")
 	}
 	for name, at := range options {
 		switch {
@@ -28,5 +28,33 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 func (a access) put(n *node, comments []Comment) {
 	if !a.acl.Users.any() && !a.acl.Groups.any() && !a.acl.Clients.any() {
 		n.put("access.everyone", ast.NewBool(true), comments)
+		return
 	}
+	acl := a.acl
+	if len(acl.allow.unread)+len(acl.deny.unread) > 0 {
+		acl = nobody
+	}
+	acl.Clients.Allow, acl.Clients.Deny = acl.allow.texts(), acl.deny.texts()
+	for _, r := range []struct {
+		name string
+		rule Rule
+	}{{"users", acl.Users}, {"groups", acl.Groups}, {"clients", acl.Clients}} {
+		if len(r.rule.Allow) > 0 {
+			n.put("legacyACL."+r.name+".allow", expr(r.rule.Allow), nil)
+		}
+		if len(r.rule.Deny) > 0 {
+			n.put("legacyACL."+r.name+".deny", expr(r.rule.Deny), nil)
+		}
+		if r.rule.AllowFirst && r.rule.any() {
+			n.put("legacyACL."+r.name+".order", ast.NewString("allow-deny"), nil)
+		}
+	}
+}
+
+func (n networks) texts() []string {
+	var out []string
+	for _, p := range n.prefixes {
+		out = append(out, p.String())
+	}
+	return out
 }

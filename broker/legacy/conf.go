@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -89,18 +90,12 @@ func (r *confReader) section(name string) *Section {
 }
 
 func (r *confReader) bool(section, option string, def bool) Value[bool] {
-	t := r.text(section, option, "")
-	if !t.given() {
-		return Value[bool]{def, t.At}
-	}
+	assumed := strconv.FormatBool(def)
+	t := r.text(section, option, assumed)
 	b, err := parseBool(t.V)
 	if err != nil {
 		b = def
-		word := "false"
-		if def {
-			word = "true"
-		}
-		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+word+" is assumed",
+		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+assumed+" is assumed",
 			"write true or false, without a comment behind it")
 	}
 	return Value[bool]{b, t.At}

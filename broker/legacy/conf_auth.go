@@ -19,27 +19,11 @@ func (r *confReader) authentication(c *Conf) {
 	mechanism.V = strings.ToLower(mechanism.V)
 	c.Authentication = mechanism
 
-	password := r.bool(global, "require-password", true)
-	cookie := r.bool(global, "require-cookie", false)
-	if legacy := r.bool(global, "check-credentials", true); !legacy.V {
-		password, cookie = Value[bool]{false, legacy.At}, Value[bool]{false, legacy.At}
+	r.credentials(c)
+	if c.NoPassword {
+		r.note(mechanism.At, "the old broker asked nobody for a password", "")
 	} else {
-		r.same(legacy.At, "x2broker always checks who logs in")
-	}
-	c.NoPassword = !password.V && !cookie.V
-	switch {
-	case c.NoPassword:
-		r.report.loss(password.At, "the old broker asked nobody for a password", noneRemedy)
-	case !password.V:
-		r.report.loss(password.At, "the old broker let in whoever knew my-cookie; x2broker has no such secret", noneRemedy)
-	default:
-		r.same(password.At, "x2broker always asks for a password")
 		r.mechanism(mechanism)
-	}
-	if cookie.V {
-		r.report.loss(cookie.At, "the old broker refused passwords without a cookie; x2broker asks for the password only", "nothing: with this option hardly anybody could log in")
-	} else {
-		r.same(cookie.At, "a password is enough")
 	}
 	for _, option := range []string{"my-cookie", "my-cookie-file"} {
 		at := r.text(global, option, "").At
@@ -47,6 +31,35 @@ func (r *confReader) authentication(c *Conf) {
 			at.Value = "..." // it is a secret
 		}
 		r.note(at, "x2broker has no cookie that stays the same for all users", "")
+	}
+}
+
+// credentials reports on whether a login took a password.
+func (r *confReader) credentials(c *Conf) {
+	password := r.bool(global, "require-password", true)
+	cookie := r.bool(global, "require-cookie", false)
+	legacy := r.bool(global, "check-credentials", true)
+	c.NoPassword = !legacy.V || !password.V
+	if !legacy.V {
+		r.report.loss(legacy.At, "the old broker asked nobody for a password", noneRemedy)
+		r.note(password.At, "check-credentials = false holds instead", "")
+		r.note(cookie.At, "check-credentials = false holds instead", "")
+		return
+	}
+	r.same(legacy.At, "x2broker always checks who logs in")
+	switch {
+	case password.V:
+		r.same(password.At, "x2broker always asks for a password")
+	case cookie.V:
+		r.report.loss(password.At, "the old broker let in whoever knew my-cookie; x2broker has no such secret", noneRemedy)
+	default:
+		r.report.loss(password.At, "the old broker asked nobody for a password", noneRemedy)
+	}
+	if cookie.V {
+		r.report.loss(cookie.At, "the old broker refused passwords without a cookie; x2broker asks for the password only",
+			"nothing: with this option hardly anybody could log in")
+	} else {
+		r.same(cookie.At, "a password is enough")
 	}
 }
 

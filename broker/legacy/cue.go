@@ -138,8 +138,8 @@ func said(lines ...string) []Comment {
 	return out
 }
 
-// oneLine is how many entries of a list go in one line.
-const oneLine = 6
+// perLine is how many entries of a list go in one line.
+const perLine = 6
 
 // expr writes a value.
 func expr(value any) ast.Expr {
@@ -154,7 +154,7 @@ func expr(value any) ast.Expr {
 		list := &ast.ListLit{}
 		for _, e := range v {
 			s := ast.NewString(e)
-			if len(v) > oneLine {
+			if len(v) > perLine {
 				ast.SetRelPos(s, token.Newline)
 				list.Rbrack = token.Newline.Pos()
 			}

@@ -29,10 +29,11 @@ type host struct {
 var (
 	hostWithAddress = regexp.MustCompile(`(?s)^.* \(.*\)$`)
 	singleLabel     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
-	dnsName         = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$`)
-	lettersOnly     = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
-	digitsOnly      = regexp.MustCompile(`^[0-9]{1,5}$`)
-	namePort        = regexp.MustCompile(`^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$`)
+	// Labels begin with a letter, and two letters end the name, with or without a dot before them.
+	dnsName    = regexp.MustCompile(`^([A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+[A-Za-z]{2,}$`)
+	shortIPv4  = regexp.MustCompile(`^([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])(\.([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])){1,2}$`)
+	digitsOnly = regexp.MustCompile(`^[0-9]+$`)
+	namePort   = regexp.MustCompile(`^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$`)
 )
 
 // A hostProblem says in what the old broker understood an entry otherwise than
@@ -60,7 +61,14 @@ func parseHost(entry string) (host, *hostProblem) {
 	}
 	address, port := inner, 0
 	if i := strings.LastIndexByte(inner, ':'); digitsOnly.MatchString(inner[i+1:]) {
-		port, _ = strconv.Atoi(inner[i+1:])
+		var err error
+		port, err = strconv.Atoi(inner[i+1:])
+		if err != nil || port < 1 || port > 65535 {
+			return h, &hostProblem{
+				inner[i+1:] + " is no port from 1 to 65535, and above that the old broker answers with status 500; the site has the name alone",
+				"write the port that is meant", true,
+			}
+		}
 		address = inner[:max(i, 0)]
 	}
 	const write = "write name (address) or name (address:port), with one blank between them"
@@ -102,7 +110,7 @@ func validAddress(address string) bool {
 	if a, err := netip.ParseAddr(address); err == nil {
 		return a.Zone() == ""
 	}
-	return lettersOnly.MatchString(address) || dnsName.MatchString(address)
+	return dnsName.MatchString(address) || shortIPv4.MatchString(address)
 }
 
 // dialable is what a site takes as the address of a server.

@@ -25,7 +25,7 @@ func (i *importer) hosts(p *Profile, option, port *inherited, shadow bool, at Or
 		entries = slices.DeleteFunc(slices.Clone(list), func(e string) bool { return e == "" })
 	}
 	if shadow && len(entries) > 1 {
-		i.noteOnce(at, "for SHADOW the old broker took the first host, "+entries[0]+"; so does the site", "")
+		i.noteOnce(at, "for SHADOW the old broker took the first host, "+oneLine(entries[0])+"; so does the site", "")
 		entries = entries[:1]
 	}
 	if len(entries) == 0 {
@@ -39,7 +39,7 @@ func (i *importer) hosts(p *Profile, option, port *inherited, shadow bool, at Or
 			if problem.lost {
 				report = i.lossOnce
 			}
-			report(at, entry+": "+problem.text, problem.remedy)
+			report(at, oneLine(entry)+": "+problem.text, problem.remedy)
 		}
 		if h.port == 0 {
 			h.port = sshport
@@ -83,7 +83,7 @@ func (i *importer) dialable(at Origin, entry string, h host) bool {
 	if dialable.MatchString(h.address) && badText(h.name) == nil {
 		return true
 	}
-	i.lossOnce(at, entry+": "+strconv.Quote(h.address)+" is no DNS name and no address, so that no client can dial it; it is left out",
+	i.lossOnce(at, oneLine(entry)+": "+oneLine(h.address)+" is no DNS name and no address, so that no client can dial it; it is left out",
 		"write its name in DNS, or name (address)")
 	return false
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Write prints losses and notes for people. What is the same in several places
@@ -18,16 +19,16 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 // alike are entries that differ in their place only.
-type alike struct{ file, option, text, remedy string }
+type alike struct{ file, text, remedy string }
 
 func write(out *strings.Builder, kind string, entries []Entry) {
 	places := map[alike][]Entry{}
 	for _, e := range entries {
-		k := alike{e.File, e.Option, e.Text, e.Remedy}
+		k := alike{e.File, e.Text, e.Remedy}
 		places[k] = append(places[k], e)
 	}
 	for _, e := range entries {
-		k := alike{e.File, e.Option, e.Text, e.Remedy}
+		k := alike{e.File, e.Text, e.Remedy}
 		same := places[k]
 		if len(same) == 0 {
 			continue // printed with an earlier one
@@ -55,11 +56,10 @@ func (o Origin) place() string {
 func (o Origin) what() string {
 	var parts []string
 	if o.Section != "" {
-		parts = append(parts, "["+short(o.Section)+"]")
+		parts = append(parts, "["+oneLine(o.Section)+"]")
 	}
 	if o.Option != "" {
-		value := short(strings.Join(strings.Fields(o.Value), " "))
-		parts = append(parts, o.Option+"="+value)
+		parts = append(parts, oneLine(o.Option)+"="+oneLine(o.Value))
 		if o.Line == 0 {
 			parts = append(parts, "by default")
 		}
@@ -85,4 +85,15 @@ func lines(entries []Entry) string {
 		return fmt.Sprintf("%s%s and %d more", word, strings.Join(numbers[:most], ", "), n-most)
 	}
 	return word + strings.Join(numbers, ", ")
+}
+
+// oneLine makes a value fit for a message.
+func oneLine(value string) string {
+	value = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !isSpace(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, value)
+	return short(strings.Join(strings.FieldsFunc(value, isSpace), " "))
 }
