@@ -2,7 +2,6 @@ package golden_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -354,18 +353,7 @@ var deviations = []*deviation{
 		Reason: "Where the old broker makes 0.0.0.0 of an address, or puts a second port behind one, the site has the name, or the address with its port. The import says where.",
 		Cases:  []string{"select-addr-forms"},
 		Expect: func(x *exchange, want answer) answer {
-			old, of := selected.FindStringSubmatch(want.Body), map[string]string{"0.0.0.0": "n1"}
-			if old == nil {
-				return want
-			}
-			address, port := old[1], old[2]
-			if name, ok := of[address]; ok {
-				address, port = name, "2200"
-			}
-			if host, own, err := net.SplitHostPort(address); err == nil && port == "2200" {
-				address, port = host, own
-			}
-			want.Body = strings.Replace(want.Body, old[0], "SERVER:"+address+":"+port+"\n", 1)
+			want.Body = mended(want.Body)
 			return want
 		},
 	},
