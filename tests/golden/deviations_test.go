@@ -34,6 +34,15 @@ var (
 	username = regexp.MustCompile(`"Username": ".*"`)
 )
 
+// uccs4 gives a list of UCCS 5 with one server the form of UCCS 4: sorted, the
+// command comes later there.
+func uccs4(body string) string {
+	const command = "      \"Command\": \"KDE\",\n      \"CommandRequired\": true,\n"
+	const protocol = "      \"Protocol\": \"x2go\",\n"
+	body = strings.Replace(body, command, "", 1)
+	return strings.Replace(body, protocol, protocol+strings.ReplaceAll(command, "Command", "SessionType"), 1)
+}
+
 // authid is the line with the authid in an answer.
 var authid = regexp.MustCompile(`(?m)^(AUTHID:|    "next-authid": ).*\n`)
 
@@ -155,6 +164,34 @@ var deviations = []*deviation{
 		Expect: func(*exchange, answer) answer {
 			want := says(http.StatusOK, "")
 			want.Body = "OK"
+			return want
+		},
+	},
+	{
+		Name:   "The profile of zeroconf is a profile",
+		Reason: "It has an id that stays, and so can be selected by it and by no other, and all frontends list it.",
+		Cases:  []string{"list-zeroconf", "uccs-zeroconf"},
+		Expect: func(x *exchange, want answer) answer {
+			switch {
+			case x.form.Get("task") == "selectsession" && x.form.Get("sid") != "":
+				want.Body = strings.ReplaceAll(want.Body, "localhost", "no-server-available")
+			case want.Status == http.StatusInternalServerError: // JSON has no form for its random id
+				want = x.t.recorded("list-json-one")
+				want.each(func(p *listed) {
+					p.id = "localhost"
+					p.set("name", "LOCALHOST")
+					p.set("host", []any{"localhost"})
+					p.set("command", "MATE")
+					p.set("rootless", false)
+				})
+			case strings.Contains(want.Body, `"RemoteDesktopServers": []`):
+				want = x.t.recorded("uccs-anon-with-auth")
+				want.Body = strings.NewReplacer("One", "LOCALHOST", "srv1", "localhost", "TERMINAL", "KDE", "inifile", "zeroconf").Replace(want.Body)
+				if strings.HasSuffix(x.Path, "/4") {
+					want.Body = uccs4(want.Body)
+				}
+			}
+			want.each(func(p *listed) { p.id = "localhost" })
 			return want
 		},
 	},
@@ -376,11 +413,11 @@ var deviations = []*deviation{
 		},
 	},
 	{
-		Name:   "localhost is what it says",
-		Reason: "The old broker sends the name of its own machine in its place where there are several hosts, whether or not that is meant.",
+		Name:   "The emptier server is chosen",
+		Reason: "Sessions that the broker has placed count. The old one draws lots where it has no agent to ask.",
 		Cases:  []string{"select-localhost-multi/1"},
 		Expect: func(x *exchange, want answer) answer {
-			want.Body = strings.ReplaceAll(want.Body, "SERVER:brokerhost:", "SERVER:localhost:")
+			want.Body = strings.ReplaceAll(want.Body, "SERVER:brokerhost:", "SERVER:b:")
 			return want
 		},
 	},
@@ -459,7 +496,7 @@ var deviations = []*deviation{
 			user := strings.TrimSpace(x.form.Get("user"))
 			want.each(func(p *listed) { p.set("user", user) })
 			name := "anonymous"
-			if strings.HasPrefix(x.header("Authorization"), "Basic") {
+			if !x.t.open() {
 				name = "maja"
 			}
 			want.Body = username.ReplaceAllString(want.Body, `"Username": "`+name+`"`)

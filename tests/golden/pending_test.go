@@ -24,7 +24,7 @@ var waits = []*pending{
 		For: "farm", Why: "The broker does not talk to agents yet: it neither shows and resumes sessions nor counts them.",
 		Cases: []string{"agent-local-*", "sshagent-*", "lb-*", "resume-*", "uccs-agent-status", "list-key-order-all"},
 		But: []string{
-			"agent-local-foreign-host", "agent-local-many-profiles", "agent-local-shadow", // sessions do not matter
+			"agent-local-foreign-host", "agent-local-shadow", // sessions do not matter
 			"sshagent-hostkey-reject", "sshagent-stderr", // the agent is not believed
 		},
 	},

@@ -173,10 +173,12 @@ func (t *transcript) authenticator(tb testing.TB) identity.Authenticator {
 	}
 	users := map[string]identity.StaticUser{}
 	for name, password := range t.passwords() {
+		if len(name) > identity.MaxName || len(password) > 72 {
+			continue // nobody can have these
+		}
 		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 		if err != nil {
-			tb.Logf("%s can have no password of %d bytes", name, len(password))
-			continue
+			tb.Fatal(err)
 		}
 		users[name] = identity.StaticUser{Hash: string(hash), Groups: t.groups(name)}
 	}
