@@ -56,6 +56,10 @@ type confReader struct {
 func readConf(file *File, config bool, report *Report) *Conf {
 	r := &confReader{file, report, config, map[int]bool{}}
 	c := &Conf{}
+	if config {
+		report.note(Origin{File: file.Name}, "does not say where the broker listens; broker.cue has the old broker's default, port 8080 of all addresses",
+			"take DAEMON_BIND_ADDRESS and the certificate from /etc/x2go/broker/defaults.conf, if they are set there")
+	}
 	r.authentication(c)
 	r.tickets(c)
 	r.frontends(c)
@@ -110,13 +114,13 @@ func (r *confReader) seconds(section, option string, def time.Duration) Value[ti
 	}
 	n, err := parseInt(t.V)
 	if err != nil {
-		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+short(def.String())+" is assumed",
+		r.report.loss(t.At, err.Error()+", so that the old broker answers every request with status 500; "+duration(def)+" is assumed",
 			"write a number of seconds")
 		return v
 	}
 	d, err := time.ParseDuration(n + "s")
 	if err != nil || d <= 0 {
-		r.report.loss(t.At, "is no length of time for x2broker; "+short(def.String())+" is assumed", "write a number of seconds above 0")
+		r.report.loss(t.At, "is no length of time for x2broker; "+duration(def)+" is assumed", "write a number of seconds above 0")
 		return v
 	}
 	v.V = d

@@ -17,9 +17,5 @@ func (r *confReader) reportFrontends(c *Conf) {
 	} else {
 		r.same(c.UCCSOutput.At, "there is no /uccs/")
 	}
-	if c.UCCSOutput.V {
-		r.report.loss(c.UCCSBase.At, "this x2broker has no /uccs/", "")
-	} else {
-		r.note(c.UCCSBase.At, "has no effect while enable-uccs-output is false", "")
-	}
+	r.note(c.UCCSBase.At, "this x2broker has no /uccs/", "")
 }

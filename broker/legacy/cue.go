@@ -60,6 +60,7 @@ func (n *node) field() *ast.Field {
 	if len(n.kids) == 1 && len(n.comments) == 0 {
 		n.comments, n.kids[0].comments = n.kids[0].comments, nil
 	}
+	ast.SetRelPos(n.label, token.Blank) // the formatter makes chains of labels with a position only
 	f := &ast.Field{Label: n.label, Value: n.value}
 	if n.value == nil {
 		s := &ast.StructLit{}

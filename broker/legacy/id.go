@@ -13,12 +13,15 @@ var (
 	invalidID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 )
 
+var umlauts = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "Ä", "Ae", "Ö", "Oe", "Ü", "Ue", "ß", "ss")
+
 // safeID makes an id of a name: as it is if it can be one, else with a hyphen
 // in place of what cannot be in it.
 func safeID(name string) string {
 	if validID.MatchString(name) && len(name) <= maxID && name != "General" && name != "embedded" {
 		return name
 	}
+	name = umlauts.Replace(name)
 	id := strings.Trim(invalidID.ReplaceAllString(name, "-"), "-")
 	if len(id) > maxID {
 		id = id[:maxID]

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"cuelang.org/go/cue/format"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	brokerconfig "github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -60,6 +63,13 @@ func TestSites(t *testing.T) {
 			}
 			got["broker.cue"] = string(config)
 			compile(t, i)
+			file := filepath.Join(t.TempDir(), "broker.cue")
+			if err := os.WriteFile(file, config, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := brokerconfig.Load(file); err != nil {
+				t.Error(err)
+			}
 			if *update {
 				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return given[f.Name] == "" })
 				for _, name := range slices.Sorted(maps.Keys(got)) {
@@ -105,13 +115,16 @@ func files(t failer, i *Import) map[string][]byte {
 	return out
 }
 
-// compile fails unless the site is one without a warning.
+// compile fails unless the site is one without a warning, as cue fmt writes it.
 func compile(t failer, i *Import) *schema.Catalog {
 	t.Helper()
 	tree := fstest.MapFS{}
 	written := files(t, i)
 	for name, data := range written {
 		tree[name] = &fstest.MapFile{Data: data}
+		if formatted, err := format.Source(data); err != nil || !bytes.Equal(formatted, data) {
+			t.Fatalf("cue fmt would change %s (%v):\n%s", name, err, data)
+		}
 	}
 	catalog, diags := schema.NewCompiler().Compile(context.Background(), tree)
 	if len(diags) > 0 {

@@ -76,8 +76,12 @@ func (i *Import) defaultsNode() []*node {
 		return nil
 	}
 	all := pattern()
-	for _, l := range i.lifted {
-		all.put(l.path, fallback(l.value), l.comments)
+	for _, first := range order {
+		for _, l := range i.lifted {
+			if first != "" && strings.HasPrefix(l.path, first) {
+				all.put(l.path, fallback(l.value), l.comments)
+			}
+		}
 	}
 	return []*node{named("profiles").add(all).
 		with(said("What the profiles have in common. A profile may say otherwise."))}

@@ -66,8 +66,11 @@ func (c *importCmd) Run(ctx context.Context, io stdio) error {
 	if c.Config != "" {
 		fmt.Fprintf(io.out, "wrote %s: nobody can log in until you name the users there\n", c.Config)
 	}
-	_, err = fmt.Fprintf(io.out, "%s carried over, %s, %s accepted\n", plural(len(report.Carried), "option", "options"),
-		plural(len(report.Notes), "note", "notes"), plural(len(report.Losses), "loss", "losses"))
+	fmt.Fprintf(io.out, "%s carried over, %s", plural(len(report.Carried), "option", "options"), plural(len(report.Notes), "note", "notes"))
+	if n := len(report.Losses); n > 0 {
+		fmt.Fprintf(io.out, ", %s accepted", plural(n, "loss", "losses"))
+	}
+	_, err = fmt.Fprintln(io.out)
 	return err
 }
 
