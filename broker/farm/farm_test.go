@@ -107,3 +107,15 @@ func TestAFullServerTakesNoMore(t *testing.T) {
 		t.Errorf("placements never end: %v", err)
 	}
 }
+
+func TestAChoiceIsNoPlacement(t *testing.T) {
+	f := newFixture(t)
+	req := policy.Request{User: "alice", Account: "alice", Address: netip.MustParseAddr("192.0.2.1"), Frontend: "uccs", Task: "select", Time: f.now}
+	for i := range 5 { // of a server with room for two
+		req.Account = fmt.Sprint("user", i)
+		choice, err := f.farm.Choose(t.Context(), f.catalog, f.engine, req, f.catalog.Profiles["tiny"])
+		if err != nil || choice.Server.ID != "tiny" {
+			t.Fatalf("%d: %v, %v", i, choice.Server, err)
+		}
+	}
+}

@@ -140,32 +140,58 @@ func (g *Gate) byTicket(ctx context.Context, c Credentials) *Login {
 	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}
 }
 
-// byPassword asks the chain unless the throttle is against it.
+// byPassword asks the chain about each name that may be meant, unless the
+// throttle is against one of them. Which one is known must not show.
 func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) {
-	attempt, retryAfter, ok := g.throttle.Begin(c.Name, c.Address)
-	if !ok {
-		return Identity{}, &DeniedError{Reason: ReasonThrottled, RetryAfter: wholeSeconds(retryAfter)}
+	names := possibleNames(c)
+	attempts := make([]*Attempt, 0, len(names))
+	for _, name := range names {
+		attempt, retryAfter, ok := g.throttle.Begin(name, c.Address)
+		if !ok {
+			cancel(attempts)
+			return Identity{}, &DeniedError{Reason: ReasonThrottled, RetryAfter: wholeSeconds(retryAfter)}
+		}
+		defer attempt.Done(false) // also in a panic; does nothing to an attempt that has ended
+		attempts = append(attempts, attempt)
 	}
-	defer attempt.Done(false) // also in a panic; does nothing to an attempt that has ended
-
-	id, err := g.chain.Authenticate(ctx, c)
-	local, _, hasDomain := strings.Cut(c.Name, "@")
-	withDomain := c.Domain && hasDomain && local != ""
-	switch {
-	case err == nil:
-		attempt.Done(true)
-	case errors.Is(err, ErrNotTried):
-		attempt.Cancel()
-	case withDomain && errors.Is(err, ErrUnknownUser):
-		// Only what is tried under the other name counts: who always types his
-		// domain does not fail each time.
-		attempt.Cancel()
-		c.Name, c.Domain = local, false
-		return g.byPassword(ctx, c)
-	case withDomain && errors.Is(err, ErrWrongPassword):
-		g.chain.decoys(ctx, 0, c.Password) // as long as for an unknown name
+	var (
+		id  Identity
+		err error
+	)
+	for i, attempt := range attempts {
+		c.Name = names[i]
+		others := attempts[i+1:]
+		id, err = g.chain.Authenticate(ctx, c)
+		switch {
+		case err == nil:
+			attempt.Done(true)
+		case errors.Is(err, ErrNotTried), errors.Is(err, ErrUnknownUser) && len(others) > 0:
+			// Who always types his domain does not fail each time.
+			attempt.Cancel()
+		default:
+			attempt.Done(false)
+		}
+		if !errors.Is(err, ErrUnknownUser) && !errors.Is(err, ErrWrongPassword) {
+			cancel(others)
+			break
+		}
 	}
 	return id, err
+}
+
+func cancel(attempts []*Attempt) {
+	for _, a := range attempts {
+		a.Cancel()
+	}
+}
+
+// possibleNames are the name as typed, and what is before its domain where that
+// may count.
+func possibleNames(c Credentials) []string {
+	if local, _, found := strings.Cut(c.Name, "@"); found && c.Domain && local != "" {
+		return []string{c.Name, local}
+	}
+	return []string{c.Name}
 }
 
 // refuse turns what authentication said into what the caller gets.

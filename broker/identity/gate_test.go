@@ -359,6 +359,60 @@ func TestUnknownNamesAreLikeKnownOnes(t *testing.T) {
 	}
 }
 
+func TestANameMayHaveADomainWhereTheClientSaysSo(t *testing.T) {
+	d := newDoor(t)
+	c := Credentials{Name: "alice@example.org", Password: "alice-pw", Address: addr(home)}
+	d.denied(c)
+	c.Domain = true
+	for range 10 { // none of which is a failure of anybody
+		if got := d.enter(c).Identity.Name; got != "alice" {
+			t.Errorf("got %s", got)
+		}
+	}
+	for _, name := range []string{"mallory@example.org", "@example.org", "example.org@alice"} {
+		d.denied(Credentials{Name: name, Password: "alice-pw", Address: addr(home), Domain: true})
+	}
+}
+
+// Neither by its domain nor by whether it is known with one can a name be guessed
+// at more often, or be told from others.
+func TestDomainsAreNoWayAroundTheThrottle(t *testing.T) {
+	type answer struct {
+		reason Reason
+		rounds int64
+	}
+	ask := func(names ...string) (answers []answer) {
+		s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{
+			"alice":             {Hash: hashOf(t, "alice-pw", 4)},
+			"known@example.org": {Hash: hashOf(t, "known-pw", 4)},
+		}})
+		d := newDoorTo(t, s, rounds, s)
+		for i := range 8 {
+			before := rounds.Load()
+			got := d.denied(Credentials{Name: names[i%len(names)], Password: "guess", Address: addr(home), Domain: true})
+			if got.Reason == ReasonUnknownUser {
+				got.Reason = ReasonWrongPassword // clients are told the same
+			}
+			answers = append(answers, answer{got.Reason, rounds.Load() - before})
+		}
+		return answers
+	}
+	throttled := answer{ReasonThrottled, 0}
+	guess := answer{ReasonWrongPassword, 32}
+	want := []answer{guess, guess, guess, guess, guess, guess, throttled, throttled}
+	for _, names := range [][]string{
+		{"alice@a", "alice@b", "alice@c"},
+		{"nobody@example.org"},
+		{"known@example.org"},
+		{"nobody@example.org", "nobody@a"},
+		{"known@example.org", "known@a"},
+	} {
+		if diff := cmp.Diff(want, ask(names...), cmp.AllowUnexported(answer{})); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", names, diff)
+		}
+	}
+}
+
 func TestAThousandGuessesAtOnceAreFewGuesses(t *testing.T) {
 	for _, name := range []string{"alice", "mallory"} {
 		d := newDoor(t)

@@ -33,8 +33,8 @@ type Credentials struct {
 	Ticket   string     // the authid, "" for none; only a [Gate] looks at it, authenticators never see one
 	Address  netip.Addr // of the client; the zero value when it is not known
 
-	// Domain says that a name which nobody knows may have a domain behind an @,
-	// and that the part before it counts then. Only a [Gate] looks at it.
+	// Domain says that the name may have a domain behind an @: if it is not let
+	// in, the part before it is tried. Only a [Gate] looks at it.
 	Domain bool
 }
 

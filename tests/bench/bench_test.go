@@ -176,9 +176,9 @@ func dial(b *testing.B, address string) *connection {
 }
 
 // post gives the body of the reply, valid until the next call.
-func (c *connection) post(form string) []byte {
+func (c *connection) post(path, form string) []byte {
 	c.out.Reset()
-	fmt.Fprintf(&c.out, "POST /plain/ HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", c.host, len(form), form)
+	fmt.Fprintf(&c.out, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", path, c.host, len(form), form)
 	if _, err := c.conn.Write(c.out.Bytes()); err != nil {
 		c.b.Fatal(err)
 	}
@@ -210,13 +210,16 @@ func (c *connection) post(form string) []byte {
 	return c.body
 }
 
+// ticket finds it in a reply of plain or json.
 func ticket(b *testing.B, reply []byte) string {
-	rest, ok := bytes.CutPrefix(reply, []byte("AUTHID:"))
-	line, _, found := bytes.Cut(rest, []byte("\n"))
-	if !ok || !found {
-		b.Fatalf("no ticket in %.100q", reply)
+	for before, after := range map[string]string{"AUTHID:": "\n", `"next-authid": "`: `"`} {
+		if _, rest, ok := bytes.Cut(reply, []byte(before)); ok {
+			ticket, _, _ := bytes.Cut(rest, []byte(after))
+			return string(ticket)
+		}
 	}
-	return string(line)
+	b.Fatalf("no ticket in %.100q", reply)
+	return ""
 }
 
 func BenchmarkHTTP(b *testing.B) {
@@ -224,9 +227,13 @@ func BenchmarkHTTP(b *testing.B) {
 		repo := brokertest.NewRepo(b, site(n))
 		address := startBroker(b, fmt.Sprintf("site: url: %q\nstateDir: %q\nlisten: http: \"127.0.0.1:0\"\n", repo.URL(), b.TempDir())+
 			brokertest.Users(b, map[string][]string{"alice": {"staff"}}))
-		for name, task := range map[string]string{"list": "task=listsessions", "select": "task=selectsession&sid=p00000"} {
-			b.Run(fmt.Sprintf("%s/profiles=%d", name, n), func(b *testing.B) {
-				compare(b, address, task)
+		for _, what := range []struct{ name, path, task string }{
+			{"list", "/plain/", "task=listsessions"},
+			{"select", "/plain/", "task=selectsession&sid=p00000"},
+			{"list-json", "/json/", "task=listprofiles"},
+		} {
+			b.Run(fmt.Sprintf("%s/profiles=%d", what.name, n), func(b *testing.B) {
+				compare(b, address, what.path, what.task)
 			})
 		}
 	}
@@ -240,14 +247,14 @@ const (
 )
 
 // compare measures the broker and the bare server.
-func compare(b *testing.B, address, task string) {
+func compare(b *testing.B, address, path, task string) {
 	form := func(ticket string) string { return task + "&user=alice&password=alice-pw&authid=" + ticket }
 	var real, bare [connections]*connection
 	var tickets [connections]string
 	var server string
 	for i := range connections {
 		real[i] = dial(b, address)
-		first := real[i].post(form(""))
+		first := real[i].post(path, form(""))
 		tickets[i] = ticket(b, first)
 		if server == "" {
 			server = startBare(b, bytes.Clone(first))
@@ -269,8 +276,8 @@ func compare(b *testing.B, address, task string) {
 	}
 	var ours, theirs time.Duration
 	for b.Loop() {
-		ours += round(func(i int) { tickets[i] = ticket(b, real[i].post(form(tickets[i]))) })
-		theirs += round(func(i int) { bare[i].post(form(tickets[i])) })
+		ours += round(func(i int) { tickets[i] = ticket(b, real[i].post(path, form(tickets[i]))) })
+		theirs += round(func(i int) { bare[i].post(path, form(tickets[i])) })
 	}
 	n := time.Duration(b.N * connections * requests)
 	b.ReportMetric(0, "ns/op") // of both together: of no use

@@ -1,6 +1,7 @@
 //go:build e2e
 
-// Package e2e drives the real X2Go Client against the real broker binary.
+// Package e2e drives the real X2Go Client, pyhoca-cli and python-x2go against the
+// real broker binary.
 package e2e
 
 import (
@@ -25,8 +26,10 @@ import (
 
 func TestMain(m *testing.M) {
 	missing := x2goclient.Missing()
-	if _, err := exec.LookPath("git"); err != nil {
-		missing = append(missing, "git")
+	for program, debian := range map[string]string{"git": "git", "pyhoca-cli": "pyhoca-cli"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, debian)
+		}
 	}
 	if len(missing) > 0 {
 		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
@@ -65,8 +68,8 @@ servers: {
 }
 profiles: [string]: {
 	usebrokerpass: true
-	x2go: {command: "XFCE", print: false, useexports: false, sound: false} // else the client starts servers of its own
-	hosts: labels: pool: "one"
+	x2go: {command: *"XFCE" | string, print: false, useexports: false, sound: false} // else the client starts servers of its own
+	hosts: labels: pool: *"one" | string
 }
 `, port),
 		"profiles/all.cue": fmt.Sprintf(`package site

@@ -206,3 +206,13 @@ func (d *display) screenshot(file string) error {
 	}
 	return errors.Join(png.Encode(f, img), f.Close())
 }
+
+// StartDisplay starts a private X server for a program other than X2Go Client,
+// and gives its name, ":7".
+func StartDisplay(ctx context.Context) (name string, stop func(), err error) {
+	d, err := startDisplay(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return d.name, d.close, nil
+}

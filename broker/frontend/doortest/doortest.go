@@ -5,9 +5,12 @@ package doortest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +34,13 @@ const Password = "s&w ü"
 // Address is where requests come from.
 const Address = "192.0.2.1"
 
+// AddressOf is another for each text, so that the guesses of one fuzzed request do
+// not throttle the next.
+func AddressOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return netip.AddrFrom4([4]byte{10, sum[0], sum[1], sum[2]}).String()
+}
+
 // A Broker answers from a site.
 type Broker struct {
 	Service *session.Service
@@ -49,6 +59,13 @@ func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+// Reset forgets what was logged.
+func (l *Log) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 func (l *Log) String() string {
@@ -128,7 +145,17 @@ func (d Door) Do(method, path, body string, headers ...string) *httptest.Respons
 
 // DoFrom does so from another address.
 func (d Door) DoFrom(address, method, path, body string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	u, err := url.Parse(path)
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	return d.Send(address, method, u, body, headers...)
+}
+
+// Send sends a request whose URL may be nonsense.
+func (d Door) Send(address, method string, u *url.URL, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", strings.NewReader(body))
+	r.URL = u
 	r.RemoteAddr = address + ":7"
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])

@@ -354,3 +354,49 @@ func TestOddNamesAreOnlyUnknown(t *testing.T) {
 		}
 	}
 }
+
+// Where the reference broker answers 500.
+func TestZeroconf(t *testing.T) {
+	b := doortest.New(t, doortest.Files{"site.cue": site, "policy/login.rego": policy}, "maja", "flip")
+	if err := b.Service.Zeroconf("mate"); err != nil {
+		t.Fatal(err)
+	}
+	b.Options.Zeroconf = true
+	d := doortest.Open("/json/", json.New(b.Options))
+	var reply struct {
+		Profiles map[string]struct {
+			Name, Command, User string
+			Host                []string
+			Rootless            bool
+		}
+		Selected map[string]string `json:"selected_session"`
+	}
+	ask := func(path, body string) {
+		t.Helper()
+		reply.Profiles, reply.Selected = nil, nil
+		w := d.Do(http.MethodPost, path, body)
+		if err := stdjson.Unmarshal(w.Body.Bytes(), &reply); err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	ask("/json/zeroconf", maja+"task=listprofiles")
+	if p, ok := reply.Profiles["localhost"]; !ok || len(reply.Profiles) != 1 || p.Name != "LOCALHOST" || p.Command != "MATE" ||
+		p.Rootless || p.User != "maja" || len(p.Host) != 1 || p.Host[0] != "localhost" {
+		t.Errorf("got %+v", reply.Profiles)
+	}
+	for _, test := range []struct{ path, id, server string }{
+		{"/json/zeroconf/", "localhost", "localhost"},
+		{"/json/zeroconf/", "p1", "no-server-available"}, // of the site
+		{"/json/", "localhost", "no-server-available"},
+	} {
+		ask(test.path, maja+"task=selectsession&profile-id="+test.id)
+		if reply.Selected["server"] != test.server || reply.Selected["port"] != "22" {
+			t.Errorf("%+v: got %v", test, reply.Selected)
+		}
+	}
+	for _, body := range []string{"user=flip&" + password, "user=maja&password=x&task=listprofiles"} {
+		if w := d.Do(http.MethodPost, "/json/zeroconf", body+"&task=listprofiles"); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d", body, w.Code)
+		}
+	}
+}
