@@ -25,6 +25,21 @@ func campus(tb testing.TB, n int) *schema.Catalog {
 	return site(tb, profiles, server("ts01"))
 }
 
+// oldCampus is campus with the lists of the Python broker in place of access. They
+// mean the same, and are of the form that access cannot say.
+func oldCampus(tb testing.TB, n int) *schema.Catalog {
+	cat := campus(tb, n)
+	for _, p := range cat.Profiles {
+		p.LegacyACL = &schema.LegacyACL{
+			Users:   schema.LegacyRule{Allow: p.Access.Users},
+			Groups:  schema.LegacyRule{Allow: p.Access.Groups, Deny: p.Access.Deny.Groups},
+			Clients: schema.LegacyRule{Allow: []string{"10.0.0.0/8", "2001:db8::/32"}},
+		}
+		p.Access = schema.Access{}
+	}
+	return cat
+}
+
 // hours is a policy of a site's own, which reads the time.
 func hours() map[string][]byte {
 	return modules("access.rego", `package x2go.access
@@ -43,28 +58,34 @@ closed if input.time.hour < 7
 func BenchmarkVisible(b *testing.B) {
 	for name, files := range map[string]map[string][]byte{"library": nil, "own": hours()} {
 		for _, n := range []int{100, 1000, 10000} {
-			e := engine(b, campus(b, n), files)
-			check := func(b *testing.B, l *Listing) {
-				if len(l.Profiles) != 20 || len(l.Failed) > 0 {
-					b.Fatal(len(l.Profiles), l.Failed)
-				}
+			benchmarkVisible(b, fmt.Sprintf("%s/%%s/profiles=%d", name, n), engine(b, campus(b, n), files))
+			if name == "library" {
+				benchmarkVisible(b, fmt.Sprintf("legacyACL/%%s/profiles=%d", n), engine(b, oldCampus(b, n), nil))
 			}
-			b.Run(fmt.Sprintf("%s/uncached/profiles=%d", name, n), func(b *testing.B) {
-				address, _ := alice().address()
-				b.ReportAllocs()
-				for b.Loop() {
-					check(b, e.list(b.Context(), alice(), address))
-				}
-			})
-			b.Run(fmt.Sprintf("%s/cached/profiles=%d", name, n), func(b *testing.B) {
-				r := alice()
-				b.ReportAllocs()
-				for b.Loop() {
-					check(b, e.Visible(b.Context(), r))
-				}
-			})
 		}
 	}
+}
+
+func benchmarkVisible(b *testing.B, name string, e *Engine) {
+	check := func(b *testing.B, l *Listing) {
+		if len(l.Profiles) != 20 || len(l.Failed) > 0 {
+			b.Fatal(len(l.Profiles), l.Failed)
+		}
+	}
+	b.Run(fmt.Sprintf(name, "uncached"), func(b *testing.B) {
+		address, _ := alice().address()
+		b.ReportAllocs()
+		for b.Loop() {
+			check(b, e.list(b.Context(), alice(), address))
+		}
+	})
+	b.Run(fmt.Sprintf(name, "cached"), func(b *testing.B) {
+		r := alice()
+		b.ReportAllocs()
+		for b.Loop() {
+			check(b, e.Visible(b.Context(), r))
+		}
+	})
 }
 
 func BenchmarkSees(b *testing.B) {
@@ -123,6 +144,12 @@ func BenchmarkPlace(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		cat := campus(b, n)
+		b.Run(fmt.Sprintf("cold-legacyACL/profiles=%d", n), func(b *testing.B) {
+			cat := oldCampus(b, n)
+			for b.Loop() {
+				engine(b, cat, nil)
+			}
+		})
 		b.Run(fmt.Sprintf("cold/profiles=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

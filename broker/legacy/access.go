@@ -1,6 +1,10 @@
 package legacy
 
-import "cuelang.org/go/cue/ast"
+import (
+	"cuelang.org/go/cue/ast"
+
+	"github.com/x2broker/x2broker/schema"
+)
 
 // access is who may see a profile.
 type access struct{ acl ACL }
@@ -26,35 +30,47 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 }
 
 func (a access) put(n *node, comments []Comment) {
-	if !a.acl.Users.any() && !a.acl.Groups.any() && !a.acl.Clients.any() {
-		n.put("access.everyone", ast.NewBool(true), comments)
+	acl := a.acl.Safe()
+	access, ok := acl.Access()
+	if !ok {
+		a.putLegacy(n, acl.LegacyACL(), comments)
 		return
 	}
-	acl := a.acl
-	if len(acl.allow.unread)+len(acl.deny.unread) > 0 {
-		acl = nobody
+	if access.Everyone {
+		n.put("access.everyone", ast.NewBool(true), comments)
+		comments = nil
 	}
-	acl.Clients.Allow, acl.Clients.Deny = acl.allow.texts(), acl.deny.texts()
-	for _, r := range []struct {
-		name string
-		rule Rule
-	}{{"users", acl.Users}, {"groups", acl.Groups}, {"clients", acl.Clients}} {
-		if len(r.rule.Allow) > 0 {
-			n.put("legacyACL."+r.name+".allow", expr(r.rule.Allow), nil)
-		}
-		if len(r.rule.Deny) > 0 {
-			n.put("legacyACL."+r.name+".deny", expr(r.rule.Deny), nil)
-		}
-		if r.rule.AllowFirst && r.rule.any() {
-			n.put("legacyACL."+r.name+".order", ast.NewString("allow-deny"), nil)
+	for _, list := range []struct {
+		path  string
+		names []string
+	}{
+		{"users", access.Users}, {"groups", access.Groups}, {"from", access.From},
+		{"deny.users", access.Deny.Users}, {"deny.groups", access.Deny.Groups}, {"deny.from", access.Deny.From},
+	} {
+		if len(list.names) > 0 {
+			n.put("access."+list.path, expr(list.names), comments)
+			comments = nil
 		}
 	}
 }
 
-func (n networks) texts() []string {
-	var out []string
-	for _, p := range n.prefixes {
-		out = append(out, p.String())
+func (access) putLegacy(n *node, acl *schema.LegacyACL, comments []Comment) {
+	put := func(path string, value ast.Expr) {
+		n.put("legacyACL."+path, value, comments)
+		comments = nil
 	}
-	return out
+	for _, r := range []struct {
+		name string
+		rule schema.LegacyRule
+	}{{"users", acl.Users}, {"groups", acl.Groups}, {"clients", acl.Clients}} {
+		if len(r.rule.Allow) > 0 {
+			put(r.name+".allow", expr(r.rule.Allow))
+		}
+		if len(r.rule.Deny) > 0 {
+			put(r.name+".deny", expr(r.rule.Deny))
+		}
+		if r.rule.AllowFirst && len(r.rule.Allow)+len(r.rule.Deny) > 0 {
+			put(r.name+".order", ast.NewString("allow-deny"))
+		}
+	}
 }

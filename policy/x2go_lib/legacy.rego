@@ -11,71 +11,58 @@ package x2go.lib.legacy
 # description: |
 #   allows(profile.legacyACL): the clients decide first, then the names of users,
 #   then the groups of those whose names neither allow nor deny them.
-allows(lists) if {
-	acl := _complete(lists)
-	_admits(acl)
+allows(acl) if {
 	_invites(acl)
+	_admits(acl)
 }
 
 # METADATA
 # title: Why the lists show a profile or not
 # description: Reasons with the codes of lib.access.reasons.
-reasons(lists) := _of_users(acl) | _of_places(acl) if acl := _complete(lists)
-
-_complete(lists) := {kind: rule |
-	some kind in ["users", "groups", "clients"]
-	rule := object.union({"allow": [], "deny": [], "order": "deny-allow"}, object.get(lists, kind, {}))
-}
-
-_admits(acl) if not _limits_clients(acl)
-
-_admits(acl) if {
-	_allow_first(acl.clients)
-	_at(acl.clients.allow)
-}
-
-_admits(acl) if {
-	not _allow_first(acl.clients)
-	_at(acl.clients.allow)
-	not _at(acl.clients.deny)
-}
-
-_invites(acl) if not _names_someone(acl)
+reasons(acl) := _of_users(acl) | _of_places(acl)
 
 _invites(acl) if _allows_user(acl)
 
 _invites(acl) if {
-	not _is(acl.users.deny)
 	_allows_group(acl)
+	not _lists_denied_user(acl)
 }
 
-_allows_user(acl) if {
-	_allow_first(acl.users)
-	_is(acl.users.allow)
-}
+_invites(acl) if not _names_someone(acl)
 
 _allows_user(acl) if {
-	not _allow_first(acl.users)
 	_is(acl.users.allow)
-	not _is(acl.users.deny)
+	not _denies_user(acl)
 }
 
 _allows_group(acl) if {
-	_allow_first(acl.groups)
 	_in(acl.groups.allow)
+	not _denies_group(acl)
 }
 
-_allows_group(acl) if {
-	not _allow_first(acl.groups)
-	_in(acl.groups.allow)
-	not _in(acl.groups.deny)
+_admits(acl) if {
+	_at(acl.clients.allow)
+	not _denies_client(acl)
 }
 
-_allow_first(rule) if rule.order == "allow-deny"
+_admits(acl) if not _limits_clients(acl)
 
-_limits_clients(acl) if count(acl.clients.allow) > 0
+_lists_denied_user(acl) if _is(acl.users.deny)
 
-_limits_clients(acl) if count(acl.clients.deny) > 0
+_denies_user(acl) if {
+	not acl.users.order == "allow-deny"
+	_is(acl.users.deny)
+}
+
+_denies_group(acl) if {
+	not acl.groups.order == "allow-deny"
+	_in(acl.groups.deny)
+}
+
+_denies_client(acl) if {
+	not acl.clients.order == "allow-deny"
+	_at(acl.clients.deny)
+}
 
 _names_someone(acl) if count(acl.users.allow) > 0
 
@@ -85,26 +72,26 @@ _names_someone(acl) if count(acl.groups.allow) > 0
 
 _names_someone(acl) if count(acl.groups.deny) > 0
 
+_limits_clients(acl) if count(acl.clients.allow) > 0
+
+_limits_clients(acl) if count(acl.clients.deny) > 0
+
 _is(users) if "ALL" in users
 
-_is(users) if {
-	not "ALL" in users
-	input.user.name in users
-}
+_is(users) if input.user.name in users
 
 _in(groups) if "ALL" in groups
 
 _in(groups) if {
-	not "ALL" in groups
-	some group in input.user.groups
-	group in groups
+	some group in groups
+	group in input.user.groups
 }
 
 _at(places) if "ALL" in places
 
 _at(places) if {
-	not "ALL" in places
 	some place in places
+	place != "ALL"
 	net.cidr_contains(place, input.client.address)
 }
 
