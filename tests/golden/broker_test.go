@@ -3,11 +3,15 @@ package golden_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,23 +37,33 @@ func (s fixedSnapshot) Current() *snapshot.Snapshot { return s.Snapshot }
 
 func (s fixedSnapshot) Wait(context.Context) (*snapshot.Snapshot, error) { return s.Snapshot, nil }
 
+// sites are compiled once for all cases that import the same.
+type sites struct {
+	mu       sync.Mutex
+	compiled map[string]*snapshot.Snapshot // by the text of all files
+}
+
 // compile builds what a broker serves from.
-func compile(tb testing.TB, files map[string][]byte) *snapshot.Snapshot {
+func (s *sites) compile(tb testing.TB, files map[string][]byte) *snapshot.Snapshot {
 	tb.Helper()
+	var key strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&key, "-- %s --\n%s", name, files[name])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if snap := s.compiled[key.String()]; snap != nil {
+		return snap
+	}
 	tree, err := source.FromFiles(files)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	snap, diags := snapshot.Build(tb.Context(), schema.NewCompiler(), source.Revision{ID: "golden"}, tree)
 	if snap == nil {
-		for _, d := range diags {
-			tb.Error(d)
-		}
-		for name, text := range files {
-			tb.Logf("%s:\n%s", name, text)
-		}
-		tb.Fatal("the imported site does not compile")
+		tb.Fatalf("the imported site does not compile: %v\n%s", diags, key.String())
 	}
+	s.compiled[key.String()] = snap
 	return snap
 }
 
@@ -61,7 +75,7 @@ type broker struct {
 
 // start imports the files and serves what comes of it. Where servers are equally
 // good, choose decides.
-func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) *broker {
+func (s *sites) start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) *broker {
 	tb.Helper()
 	made := old.importFiles(tb)
 	if made.files == nil {
@@ -84,7 +98,7 @@ func start(tb testing.TB, t *transcript, old *oldFiles, choose func(n int) int) 
 	gate := identity.NewGate(identity.GateConfig{
 		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
 	})
-	service := session.New(fixedSnapshot{compile(tb, made.files)}, gate, farm.New(time.Now, choose), time.Now, log)
+	service := session.New(fixedSnapshot{s.compile(tb, made.files)}, gate, farm.New(time.Now, choose), time.Now, log)
 
 	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {
 		if err := service.Zeroconf(zeroconf.Command); err != nil {

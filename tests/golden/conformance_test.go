@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/x2broker/x2broker/broker/snapshot"
 )
 
 // An exchange is a request of a case, for deviations to look at.
@@ -122,18 +124,31 @@ func (x *exchange) expected(want answer) (answer, []*deviation) {
 type outcome struct {
 	waits          *pending // nil: the case is compared
 	equal, differs int      // answers
-	because        map[*deviation]bool
-	said           []string // by the import
+	because        map[*deviation]names
+	missing        []*pending // of answers that wait
+	said           []string   // by the import
+}
+
+// names are those of the requests that a deviation changes.
+type names map[string]bool
+
+// deviates notes that a request is answered otherwise, and why.
+func (o *outcome) deviates(x *exchange, d *deviation) {
+	if o.because[d] == nil {
+		o.because[d] = names{}
+	}
+	o.because[d][x.name] = true
 }
 
 func TestAnswersAreThoseOfTheOldBroker(t *testing.T) {
 	cases := transcripts(t)
 	outcomes := make([]*outcome, len(cases))
+	all := &sites{compiled: map[string]*snapshot.Snapshot{}}
 	t.Run("case", func(t *testing.T) {
 		for i, c := range cases {
 			t.Run(c.Name, func(t *testing.T) {
 				t.Parallel()
-				outcomes[i] = conform(t, c)
+				outcomes[i] = conform(t, c, all)
 			})
 		}
 	})
@@ -146,11 +161,11 @@ func TestAnswersAreThoseOfTheOldBroker(t *testing.T) {
 }
 
 // conform runs a case, and compares all answers but those that wait.
-func conform(t *testing.T, c *transcript) *outcome {
+func conform(t *testing.T, c *transcript, all *sites) *outcome {
 	waits := waiting(c.Name)
 	if waits == nil {
 		turn := 0
-		p := newPlay(t, c, func(n int) int { turn++; return turn % n })
+		p := newPlay(t, c, all, func(n int) int { turn++; return turn % n })
 		p.run()
 		for _, problem := range p.problems {
 			t.Error(problem)
@@ -158,10 +173,10 @@ func conform(t *testing.T, c *transcript) *outcome {
 		return &p.outcome
 	}
 	// Chance must not decide whether a mark is wrong.
-	p := newPlay(t, c, func(int) int { return 0 })
+	p := newPlay(t, c, all, func(int) int { return 0 })
 	p.run()
 	if len(p.problems) == 0 {
-		p = newPlay(t, c, func(n int) int { return n - 1 })
+		p = newPlay(t, c, all, func(n int) int { return n - 1 })
 		p.run()
 	}
 	if len(p.problems) == 0 {
@@ -175,6 +190,7 @@ type play struct {
 	outcome
 	t        *testing.T
 	c        *transcript
+	sites    *sites
 	files    oldFiles
 	choose   func(n int) int
 	known    ids
@@ -182,10 +198,10 @@ type play struct {
 	problems []string
 }
 
-func newPlay(t *testing.T, c *transcript, choose func(n int) int) *play {
+func newPlay(t *testing.T, c *transcript, all *sites, choose func(n int) int) *play {
 	return &play{
-		outcome: outcome{because: map[*deviation]bool{}},
-		t:       t, c: c, choose: choose, known: ids{},
+		outcome: outcome{because: map[*deviation]names{}},
+		t:       t, c: c, sites: all, choose: choose, known: ids{},
 		files: oldFiles{broker: c.Config.Broker, profiles: c.Config.Profiles},
 	}
 }
@@ -205,12 +221,19 @@ func (p *play) run() {
 			continue
 		}
 		if p.broker == nil {
-			p.broker = start(p.t, p.c, &p.files, p.choose)
-			p.said = append(p.said, p.broker.said...)
+			p.broker = p.sites.start(p.t, p.c, &p.files, p.choose)
+			for _, line := range p.broker.said {
+				if !slices.Contains(p.said, line) {
+					p.said = append(p.said, line)
+				}
+			}
 		}
 		x := newExchange(p.c, i)
-		problem := p.ask(x, &s)
-		switch waits := waiting(x.name); {
+		waits := waiting(x.name)
+		if waits != nil {
+			p.missing = append(p.missing, waits)
+		}
+		switch problem := p.ask(x, &s); {
 		case waits == nil && problem != "":
 			p.problems = append(p.problems, x.name+": "+problem)
 		case waits != nil && problem == "":
@@ -226,7 +249,8 @@ func (p *play) ask(x *exchange, s *step) string {
 	differs := false
 	for _, want := range s.answers() {
 		if importSays.concerns(x) && want.Status == http.StatusInternalServerError {
-			p.because[importSays], differs = true, true
+			p.deviates(x, importSays)
+			differs = true
 			if len(p.broker.said) == 0 {
 				return "the import says nothing"
 			}
@@ -235,12 +259,15 @@ func (p *play) ask(x *exchange, s *step) string {
 		want, because := x.expected(want)
 		wanted[want.text()] = false
 		for _, d := range because {
-			p.because[d], differs = true, true
+			p.deviates(x, d)
+			differs = true
 		}
 	}
-	if differs {
+	switch {
+	case waiting(x.name) != nil:
+	case differs:
 		p.differs++
-	} else {
+	default:
 		p.equal++
 	}
 	if len(wanted) == 0 {
@@ -288,13 +315,26 @@ func difference(wanted map[string]bool, got answer) string {
 // checkUse finds deviations and marks that no case needs.
 func checkUse(t *testing.T, cases []*transcript, outcomes []*outcome) {
 	t.Helper()
-	used := map[*deviation]bool{}
+	used := map[*deviation]names{}
 	for _, o := range outcomes {
-		maps.Copy(used, o.because)
+		for d, where := range o.because {
+			if used[d] == nil {
+				used[d] = names{}
+			}
+			for name := range where {
+				step := strings.LastIndexByte(name, '/')
+				used[d][name], used[d][name[:step]] = true, true
+			}
+		}
 	}
 	for _, d := range deviations {
-		if !used[d] {
+		if len(used[d]) == 0 {
 			t.Errorf("no case needs the deviation %q: remove it", d.Name)
+		}
+		for _, name := range d.Cases {
+			if !used[d][name] {
+				t.Errorf("%s does not need the deviation %q: remove it there", name, d.Name)
+			}
 		}
 	}
 	for _, p := range waits {
