@@ -28,8 +28,6 @@ func says(status int, line string) answer {
 }
 
 var (
-	dialable = regexp.MustCompile(`^[A-Za-z0-9\[][^()]*$`)
-	selected = regexp.MustCompile(`SERVER:(.*):([0-9]+)\n`)
 	inASCII  = strings.NewReplacer("ö", "oe", "ß", "ss")
 	unusual  = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 	username = regexp.MustCompile(`"Username": ".*"`)
