@@ -18,6 +18,8 @@ type Conf struct {
 	JSONOutput     Value[bool]
 	UCCSOutput     Value[bool]
 	UCCSBase       Value[string]
+	Zeroconf       Value[bool]
+	ZeroconfShell  Value[string]
 
 	Autologin   Value[bool]
 	AgentMode   Value[string] // NONE, LOCAL or SSH
@@ -64,6 +66,7 @@ func readConf(file *File, config bool, report *Report) *Conf {
 	r.tickets(c)
 	r.frontends(c)
 	r.backends()
+	r.zeroconf(c)
 	r.scripts()
 	r.groups()
 	r.agents(c)
@@ -161,14 +164,6 @@ func (r *confReader) tickets(c *Conf) {
 	r.note(r.text(global, "cookie-directory", "").At, "x2broker keeps no file for each login", "")
 }
 
-func (r *confReader) frontends(c *Conf) {
-	c.PlainOutput = r.bool(global, "enable-plain-output", true)
-	c.JSONOutput = r.bool(global, "enable-json-output", true)
-	c.UCCSOutput = r.bool(global, "enable-uccs-output", false)
-	c.UCCSBase = r.text(global, "my-uccs-url-base", "http://localhost:8080/")
-	r.reportFrontends(c)
-}
-
 // backends reports on what the old broker had besides a file of profiles.
 func (r *confReader) backends() {
 	if enable := r.bool(inifile, "enable", true); enable.V {
@@ -179,28 +174,14 @@ func (r *confReader) backends() {
 	}
 	r.note(r.text(inifile, "session-profiles", "").At, "the old broker ignores it and reads the file that X2GOBROKER_SESSIONPROFILES in its environment names",
 		"see that the file you import is that one")
-	for _, s := range []struct {
-		name    string
-		without []string
-	}{
-		{zeroconf, []string{"auth-mech", "user-db", "group-db", "desktop-shell", "load-checker"}},
-		{base, nil},
-	} {
-		enable := r.bool(s.name, "enable", false)
-		if enable.V {
-			r.report.loss(enable.At, "x2broker has no such backend: it offers profiles of the site only",
-				"describe the desktop as a profile of the site")
-		} else {
-			r.note(enable.At, "is off", "")
-		}
-		for _, option := range s.without {
-			// Options of [DEFAULT] are reported where they hold.
-			if at := r.text(s.name, option, "").At; at.Section == s.name {
-				r.note(at, "has no effect without this backend", "")
-			}
-		}
+	if enable := r.bool(base, "enable", false); enable.V {
+		r.report.loss(enable.At, noBackend, "describe the desktop as a profile of the site")
+	} else {
+		r.note(enable.At, "is off", "")
 	}
 }
+
+const noBackend = "x2broker has no such backend: it offers profiles of the site only"
 
 func (r *confReader) scripts() {
 	for _, option := range []string{"pre_auth_scripts", "post_auth_scripts", "select_session_scripts"} {

@@ -266,6 +266,34 @@ func TestAnyFilesBecomeTheirSite(t *testing.T) {
 	})
 }
 
+func TestEveryOptionOfAnyConfIsAccountedFor(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		conf := drawConf(t)
+		profiles := rapid.SampledFrom([]string{
+			"", "[p]\nhost=a", "[p]\nhost=a,b", "[DEFAULT]\nbroker-agent-query-mode=SSH\nbroker-session-autologin=1\n[p]\nhost=a,b",
+		}).Draw(t, "profiles")
+		accounted(t, importTexts(t, conf, profiles), conf, profiles)
+	})
+}
+
+// drawConf draws an x2gobroker.conf; [DEFAULT] has options of every section.
+func drawConf(t *rapid.T) string {
+	var conf strings.Builder
+	sections := slices.Sorted(maps.Keys(confOptions))
+	every := slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(confOptions))...))))
+	for _, section := range rapid.SliceOfNDistinct(rapid.SampledFrom(append(sections, "DEFAULT")), 0, 4, rapid.ID).Draw(t, "conf sections") {
+		options := confOptions[section]
+		if section == "DEFAULT" {
+			options = every
+		}
+		fmt.Fprintf(&conf, "[%s]\n", section)
+		for _, option := range rapid.SliceOfNDistinct(rapid.SampledFrom(options), 0, len(options), rapid.ID).Draw(t, "conf options") {
+			fmt.Fprintf(&conf, "%s=%s\n", option, rapid.SampledFrom(someValues).Draw(t, "conf value"))
+		}
+	}
+	return conf.String()
+}
+
 // compareSettings holds a profile of the site against the options of the old
 // file, one by one and without the defaults that the site has lifted.
 func compareSettings(t failer, p *Profile, got *schema.Profile) {

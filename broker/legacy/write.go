@@ -94,7 +94,8 @@ func (p *Profile) node() *node {
 	n := named(p.ID)
 	for _, first := range order {
 		if first == "" {
-			p.access.put(n, p.acl)
+			p.access.put(n, nil)
+			n.kids[len(n.kids)-1].with(p.acl) // access or legacyACL
 			continue
 		}
 		for _, f := range p.fields {

@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"tests/campus":         {"*"},
 	"tests/e2e":            {"*"},
 	"tests/e2e/gitservers": {"*"},
+	"tests/e2e/imported":   {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/golden":         {"*"},
