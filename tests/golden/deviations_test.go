@@ -13,6 +13,7 @@ type deviation struct {
 	Name   string   // in a few words
 	Reason string   // in a sentence
 	Cases  []string // cases or case/steps; nil: wherever Expect changes something
+	Said   bool     // the import says that something is lost in all of these cases
 
 	// Expect gives what is to be answered where the old broker answered want.
 	Expect func(x *exchange, want answer) answer
@@ -22,9 +23,22 @@ func (d *deviation) concerns(x *exchange) bool {
 	return d.Cases == nil || slices.Contains(d.Cases, x.t.Name) || slices.Contains(d.Cases, x.name)
 }
 
-// says gives an answer of one line of text.
-func says(status int, line string) answer {
-	return answer{Status: status, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: line + "\n"}
+// The answers of plain that several deviations give. Those of refused logins are
+// changed further by a later deviation.
+var (
+	granted = text("AUTHID:{{UUID:any}}\nAccess granted\n")
+	tested  = text("OK")
+	denied  = page(http.StatusUnauthorized, "")
+)
+
+// instead is for an answer that does not depend on what was recorded.
+func instead(a answer) func(*exchange, answer) answer {
+	return func(*exchange, answer) answer { return a }
+}
+
+// text gives an answer of the plain frontend.
+func text(body string) answer {
+	return answer{Status: http.StatusOK, Headers: map[string]string{"Content-Type": "text/plain; charset=utf-8"}, Body: body}
 }
 
 var (
@@ -64,23 +78,40 @@ var importSays = &deviation{
 		"list-no-section", "list-notset-bool", "list-notset-command", "list-notset-sshport", "uccs-host-empty",
 	},
 	Reason: "The old broker answered each request with an internal error. The import names file and line and says what to do, before anybody asks anything; what it says is compared instead.",
+	Said:   true,
 	Expect: func(_ *exchange, want answer) answer { return want },
 }
 
 // testconPadding makes the answer to testcon long enough to time.
 var testconPadding = strings.Repeat(strings.Repeat(".", 63)+"\n", 512)
 
-// deviations are applied one after the other; first those that say whether a
-// request is granted.
-var deviations = []*deviation{
-	importSays,
+// Groups of deviations are applied one after the other, and each in its order.
+var groups = []struct {
+	title      string
+	deviations []*deviation
+}{
+	{"Import", []*deviation{importSays}},
+	{"Logins", logins},
+	{"Answers", answers},
+	{"Lists of profiles", lists},
+}
+
+// deviations are those of all groups.
+func deviations() (all []*deviation) {
+	for _, g := range groups {
+		all = append(all, g.deviations...)
+	}
+	return all
+}
+
+var logins = []*deviation{
 	{
 		Name:   "The password decides beside a bad authid",
 		Reason: "A wrong, used or expired authid counts as none. X2Go Client sends the password with each request, and would be refused for its old authid though its password is right.",
 		Cases:  []string{"cookie-wrong-with-good-password", "cookie-auth-none-wrong", "cookie-required-mycookie/2", "cookie-required-mycookie/0", "cookie-required-none-given", "cookie-required-mycookie-filepresent/3", "headers-plain/2"},
 		Expect: func(_ *exchange, want answer) answer {
 			if want.Status != http.StatusOK {
-				want = says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
+				return granted
 			}
 			return want
 		},
@@ -89,15 +120,13 @@ var deviations = []*deviation{
 		Name:   "testcon leaves the authid as it is",
 		Reason: "The old broker changes the authid and does not tell the client, who has none from then on.",
 		Cases:  []string{"cookie-testcon-consumes/2"},
-		Expect: func(*exchange, answer) answer {
-			return says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
-		},
+		Expect: instead(granted),
 	},
 	{
 		Name:   "A used authid ends all that came from it",
 		Reason: "Somebody used it twice, and nobody can tell who: the password decides from then on.",
 		Cases:  []string{"cookie-dynamic-rotation/4"},
-		Expect: func(*exchange, answer) answer { return says(http.StatusUnauthorized, "") },
+		Expect: instead(denied),
 	},
 	{
 		Name:   "There are no cookie files",
@@ -105,45 +134,56 @@ var deviations = []*deviation{
 		Cases:  []string{"cookie-dir-unwritable", "cookie-uppercase/2"},
 		Expect: func(x *exchange, _ answer) answer {
 			if x.form.Get("password") == "" {
-				return says(http.StatusUnauthorized, "")
+				return denied
 			}
-			return says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
+			return granted
 		},
 	},
 	{
 		Name:   "A shared authid opens no door",
 		Reason: "Who knows my-cookie may be anybody. The import says how to let in clients without a password.",
 		Cases:  []string{"cookie-only-no-password", "cookie-my-cookie-file"},
-		Expect: func(x *exchange, want answer) answer {
-			if x.json() {
-				return page(http.StatusUnauthorized, "")
-			}
-			return says(http.StatusUnauthorized, "")
-		},
+		Said:   true,
+		Expect: instead(denied),
 	},
 	{
 		Name:   "Authids live for some time",
 		Reason: "A lifetime of 0 is none; the import says that 10 hours are assumed.",
 		Cases:  []string{"cookie-timeout-zero/1"},
-		Expect: func(*exchange, answer) answer {
-			return says(http.StatusOK, "AUTHID:{{UUID:any}}\nAccess granted")
-		},
+		Said:   true,
+		Expect: instead(granted),
 	},
 	{
 		Name:   "No user is special",
 		Reason: "The old broker refuses the user check-credentials with the password FALSE, which is a word of its own.",
 		Cases:  []string{"auth-magic-user/0"},
-		Expect: func(_ *exchange, want answer) answer {
-			want = says(http.StatusOK, "")
-			want.Body = "OK"
-			return want
-		},
+		Expect: instead(tested),
 	},
 	{
 		Name:   "Names and passwords are bounded",
 		Reason: "A name has at most 255 bytes and a password 1024. The old broker fails on names that make no file name.",
 		Cases:  []string{"user-long-filename", "large-body"},
-		Expect: func(*exchange, answer) answer { return says(http.StatusUnauthorized, "") },
+		Expect: instead(denied),
+	},
+	{
+		Name:   "A connection test needs no login",
+		Reason: "X2Go Client tests the connection before anybody has logged in.",
+		Cases:  []string{"pam-authservice/6"},
+		Expect: instead(tested),
+	},
+	{
+		Name:   "Basic authentication works",
+		Reason: "The old broker fails on the header Authorization.",
+		Cases:  []string{"uccs-auth-required"},
+		Expect: func(x *exchange, want answer) answer {
+			if want.Status != closed {
+				return want
+			}
+			if x.header("Authorization") == "Basic bm9jb2xvbg==" { // nocolon
+				return x.t.recorded("uccs-auth-required")
+			}
+			return x.t.recorded("uccs-anon-api5")
+		},
 	},
 	{
 		Name:   "Every site is served",
@@ -157,15 +197,28 @@ var deviations = []*deviation{
 		},
 	},
 	{
-		Name:   "A connection test needs no login",
-		Reason: "X2Go Client tests the connection before anybody has logged in.",
-		Cases:  []string{"pam-authservice/6"},
-		Expect: func(*exchange, answer) answer {
-			want := says(http.StatusOK, "")
-			want.Body = "OK"
+		Name:   "Wrong passwords are answered with 200",
+		Reason: "X2Go Client ends itself on status 401, and asks for the password again on `Access denied` with 200.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.plain() && want.Status == http.StatusUnauthorized {
+				return text("Access denied\n")
+			}
 			return want
 		},
 	},
+	{
+		Name:   "No authid where nobody proves who he is",
+		Reason: "Where everybody gets in without a password an authid would stand for nothing.",
+		Expect: func(x *exchange, want answer) answer {
+			if x.t.open() {
+				want.Body = authid.ReplaceAllString(want.Body, "")
+			}
+			return want
+		},
+	},
+}
+
+var answers = []*deviation{
 	{
 		Name:   "The profile of zeroconf is a profile",
 		Reason: "It has an id that stays, and so can be selected by it and by no other, and all frontends list it.",
@@ -195,20 +248,6 @@ var deviations = []*deviation{
 		},
 	},
 	{
-		Name:   "Basic authentication works",
-		Reason: "The old broker fails on the header Authorization.",
-		Cases:  []string{"uccs-auth-required"},
-		Expect: func(x *exchange, want answer) answer {
-			if want.Status != closed {
-				return want
-			}
-			if x.header("Authorization") == "Basic bm9jb2xvbg==" { // nocolon
-				return x.t.recorded("uccs-auth-required")
-			}
-			return x.t.recorded("uccs-anon-api5")
-		},
-	},
-	{
 		Name:   "Every request is answered",
 		Reason: "The old broker never answers some of them, and the client waits for ever.",
 		Expect: func(x *exchange, want answer) answer {
@@ -218,8 +257,7 @@ var deviations = []*deviation{
 			if x.Method == http.MethodPost {
 				return page(http.StatusMethodNotAllowed, "")
 			}
-			want = says(http.StatusOK, "")
-			want.Headers["Content-Type"], want.Body = "text/html; charset=UTF-8", ""
+			want = answer{Status: http.StatusOK, Headers: map[string]string{"Content-Type": "text/html; charset=UTF-8"}}
 			if x.Method == http.MethodGet {
 				want.Body = "{{TIMESTAMP}}"
 			}
@@ -230,17 +268,7 @@ var deviations = []*deviation{
 		Name:   "Unknown paths are 404",
 		Reason: "The old broker fails on some of them.",
 		Cases:  []string{"uccs-unknown-backend/2"},
-		Expect: func(*exchange, answer) answer { return page(http.StatusNotFound, "") },
-	},
-	{
-		Name:   "Wrong passwords are answered with 200",
-		Reason: "X2Go Client ends itself on status 401, and asks for the password again on `Access denied` with 200.",
-		Expect: func(x *exchange, want answer) answer {
-			if x.plain() && want.Status == http.StatusUnauthorized {
-				return says(http.StatusOK, "Access denied")
-			}
-			return want
-		},
+		Expect: instead(page(http.StatusNotFound, "")),
 	},
 	{
 		Name:   "testcon",
@@ -261,7 +289,7 @@ var deviations = []*deviation{
 		Expect: func(x *exchange, want answer) answer {
 			task, none := strings.TrimSpace(x.form.Get("task")), strings.Contains(want.Body, "SERVER:no-server-available:") || !strings.Contains(want.Body, "SERVER:")
 			if x.plain() && want.Status == http.StatusOK && task == "selectsession" && none && strings.Contains(want.Body, "Access granted") {
-				return says(http.StatusOK, "Access denied: this session profile is not available")
+				return text("Access denied: this session profile is not available\n")
 			}
 			return want
 		},
@@ -284,7 +312,7 @@ var deviations = []*deviation{
 				if x.json() {
 					return page(http.StatusForbidden, "")
 				}
-				return says(http.StatusOK, "Access denied: passwords cannot be changed here")
+				return text("Access denied: passwords cannot be changed here\n")
 			}
 			return want
 		},
@@ -305,9 +333,7 @@ var deviations = []*deviation{
 		Name:   "Nothing that is not UTF-8",
 		Reason: "Such requests are refused in words, and none ends in an internal error.",
 		Cases:  []string{"args-encoding/2", "args-encoding/3", "auth-ok-unicode/1", "body-nonutf8-notype"},
-		Expect: func(*exchange, answer) answer {
-			return page(http.StatusBadRequest, ": the request is not valid UTF-8")
-		},
+		Expect: instead(page(http.StatusBadRequest, ": the request is not valid UTF-8")),
 	},
 	{
 		Name:   "Credentials belong into the body",
@@ -353,16 +379,6 @@ var deviations = []*deviation{
 		},
 	},
 	{
-		Name:   "No authid where nobody proves who he is",
-		Reason: "Where everybody gets in without a password an authid would stand for nothing.",
-		Expect: func(x *exchange, want answer) answer {
-			if x.t.open() {
-				want.Body = authid.ReplaceAllString(want.Body, "")
-			}
-			return want
-		},
-	},
-	{
 		Name:   "The address of the broker is the one that was asked",
 		Reason: "Where the file does not name it, the old broker says http://localhost:8080/, which is none for a client.",
 		Expect: func(x *exchange, want answer) answer {
@@ -371,15 +387,25 @@ var deviations = []*deviation{
 		},
 	},
 	{
+		Name:   "The emptier server is chosen",
+		Reason: "Sessions that the broker has placed count. The old one draws lots where it has no agent to ask.",
+		Cases:  []string{"select-localhost-multi/1"},
+		Expect: func(x *exchange, want answer) answer {
+			want.Body = strings.ReplaceAll(want.Body, "SERVER:brokerhost:", "SERVER:b:")
+			return want
+		},
+	},
+	{
 		Name:   "Servers that no client can dial are left out",
 		Reason: "The import says which, and leaves out profiles that have no other server.",
 		Cases:  []string{"list-value-quotes", "list-unicode", "list-host-empty", "select-addr-forms"},
+		Said:   true,
 		Expect: func(x *exchange, want answer) answer {
 			want.edit(func(all []*listed) []*listed {
 				return slices.DeleteFunc(all, func(p *listed) bool { return !dialable.MatchString(plainValue(p.value("host"))) })
 			})
 			if server := selected.FindStringSubmatch(want.Body); server != nil && !dialable.MatchString(server[1]) {
-				return says(http.StatusOK, "Access denied: this session profile is not available")
+				return text("Access denied: this session profile is not available\n")
 			}
 			return want
 		},
@@ -388,11 +414,15 @@ var deviations = []*deviation{
 		Name:   "Addresses that can be dialled",
 		Reason: "Where the old broker makes 0.0.0.0 of an address, or puts a second port behind one, the site has the name, or the address with its port. The import says where.",
 		Cases:  []string{"select-addr-forms"},
+		Said:   true,
 		Expect: func(x *exchange, want answer) answer {
 			want.Body = mended(want.Body)
 			return want
 		},
 	},
+}
+
+var lists = []*deviation{
 	{
 		Name:   "Lists name what a client is going to dial",
 		Reason: "host and sshport are those of the server, as a selection gives them. Clients show them and do nothing else with them.",
@@ -412,15 +442,6 @@ var deviations = []*deviation{
 		},
 	},
 	{
-		Name:   "The emptier server is chosen",
-		Reason: "Sessions that the broker has placed count. The old one draws lots where it has no agent to ask.",
-		Cases:  []string{"select-localhost-multi/1"},
-		Expect: func(x *exchange, want answer) answer {
-			want.Body = strings.ReplaceAll(want.Body, "SERVER:brokerhost:", "SERVER:b:")
-			return want
-		},
-	},
-	{
 		Name:   "Ids of profiles are plain",
 		Reason: "X2Go Client sends them raw, and loses profiles whose ids have other characters than letters, digits, `.`, `_` and `-`. The import says what it made of them.",
 		Cases:  []string{"list-id-with-space", "list-unicode"},
@@ -433,6 +454,7 @@ var deviations = []*deviation{
 		Name:   "Numbers are checked",
 		Reason: "A width of 0 is none; the import says that the default is assumed.",
 		Cases:  []string{"list-int-0"},
+		Said:   true,
 		Expect: func(x *exchange, want answer) answer {
 			want.each(func(p *listed) { p.set("width", "800") })
 			return want
@@ -477,6 +499,7 @@ var deviations = []*deviation{
 	{
 		Name:   "Keys cannot be taken back",
 		Reason: "All keys are sent, those with the value `not-set` with their default: users get the same, whatever they have set in their client. The import says which.",
+		Said:   true,
 		Expect: func(x *exchange, want answer) answer {
 			want.each(func(p *listed) {
 				for _, k := range x.t.defaults() {

@@ -77,11 +77,14 @@ the same address, and compare the answers byte by byte.
 Of the %d answers in the first two rows, %d are equal.
 
 `, len(outcomes), same, deviating, waiting, answers, equal)
-	b.WriteString("## Deviations\n\n| cases | where | why |\n|---|---|---|\n")
-	sorted := slices.Clone(deviations)
-	slices.SortStableFunc(sorted, func(x, y *deviation) int { return cmp.Compare(uses[y], uses[x]) })
-	for _, d := range sorted {
-		fmt.Fprintf(&b, "| %d | %s | %s |\n", uses[d], d.Name, d.Reason)
+	b.WriteString("## Deviations\n")
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n### %s\n\n| cases | where | why |\n|---|---|---|\n", g.title)
+		sorted := slices.Clone(g.deviations)
+		slices.SortStableFunc(sorted, func(x, y *deviation) int { return cmp.Compare(uses[y], uses[x]) })
+		for _, d := range sorted {
+			fmt.Fprintf(&b, "| %d | %s | %s |\n", uses[d], d.Name, d.Reason)
+		}
 	}
 	b.WriteString(`
 A case may deviate for several reasons. No client reads the headers Server, Date, Expires, Etag, Connection, Cache-Control

@@ -44,7 +44,7 @@ func (f *oldFiles) importFiles(tb testing.TB) *imported {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	i := &imported{files: files, settings: readSettings(tb, conf, made)}
+	i := &imported{files: files, settings: readSettings(tb, made)}
 	for _, e := range made.Report.Losses {
 		if !slices.Contains(ours[e.Option], strings.ToLower(e.Value)) {
 			i.said = append(i.said, fmt.Sprintf("%s:%d: %s = %s: %s (%s)", e.File, e.Line, e.Option, e.Value, e.Text, e.Remedy))
@@ -72,7 +72,7 @@ func parse(name string, text *string) (*legacy.File, error) {
 }
 
 // readSettings reads broker.cue as x2broker serve does.
-func readSettings(tb testing.TB, conf *legacy.File, made *legacy.Import) *config.Config {
+func readSettings(tb testing.TB, made *legacy.Import) *config.Config {
 	tb.Helper()
 	text, err := made.Config("/site")
 	if err != nil {
@@ -86,17 +86,11 @@ func readSettings(tb testing.TB, conf *legacy.File, made *legacy.Import) *config
 	if err != nil {
 		tb.Fatal(err)
 	}
+	// The import reads these options and does not write them yet.
 	c.Frontends.Plain.Enabled = made.Conf.PlainOutput.V
 	c.Frontends.JSON.Enabled = made.Conf.JSONOutput.V
 	c.Frontends.UCCS.Enabled = made.Conf.UCCSOutput.V
-	if zeroconf, ok := conf.Section("broker_zeroconf"); ok {
-		if enable, _ := zeroconf.Option("enable"); enable.Value == "true" {
-			c.Frontends.Zeroconf = config.Zeroconf{Enabled: true, Command: "KDE"}
-		}
-		if shell, ok := zeroconf.Option("desktop-shell"); ok {
-			c.Frontends.Zeroconf.Command = shell.Value
-		}
-	}
+	c.Frontends.Zeroconf = config.Zeroconf{Enabled: made.Conf.Zeroconf.V, Command: made.Conf.ZeroconfShell.V}
 	if base := made.Conf.UCCSBase; base.At.Line > 0 {
 		c.Frontends.UCCS.URL = strings.TrimRight(base.V, "/")
 	}
