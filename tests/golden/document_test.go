@@ -103,11 +103,13 @@ The tests fail when one of these would pass. Single answers that wait are of cas
 	b.WriteString(`
 ## How the cases are run
 
-The users of a case, with their groups, are in a table with their passwords. Most cases were recorded with a setting that
-finds every password right; the one that a user sends is his password here. Where somebody gets in without a password or
-a name, everybody does. Requests come from the recorded address; an address that is not one of 127.0.0.0/8 is told in
-X-Forwarded-For by a proxy that the broker trusts. Random ids are compared by their place: the same id must be where the
-same one was.
+The users of a case, with their groups, are in a table with their passwords; so are those of the cases with PAM. Most
+cases were recorded with a setting that finds every password right; the one that a user sends is his password here. Where
+somebody gets in without a password or a name, everybody does. What the import says is compared with
+tests/golden/testdata/import.txtar, and what it calls lost is accepted.
+
+Requests come from the recorded address; an address that is not one of 127.0.0.0/8 is told in X-Forwarded-For by a proxy
+that the broker trusts. Random ids are compared by their place: the same id must be where the same one was.
 `)
 	return b.String()
 }
