@@ -32,27 +32,33 @@ type Report struct {
 // Check compiles the newest revision of the source. The error says that it
 // could not be read; what is wrong with it is in the Report.
 func Check(ctx context.Context, src source.Source) (Report, error) {
+	r, _, err := compiled(ctx, src)
+	return r, err
+}
+
+// compiled also gives the site, nil if it does not compile.
+func compiled(ctx context.Context, src source.Source) (Report, *snapshot.Snapshot, error) {
 	r := Report{
 		Site: src.String(), Diagnostics: schema.Diagnostics{}, Failures: []snapshot.CaseFailure{},
 		Tests: policy.TestReport{Failures: []policy.TestFailure{}, Coverage: policy.Coverage{Uncovered: []policy.Uncovered{}}},
 	}
 	snap, tree, diags, err := build(ctx, src, &r.Revision)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	r.Diagnostics = append(append(r.Diagnostics, diags...), VendorWarnings(tree)...).Sort()
 	if snap == nil {
-		return r, ctx.Err()
+		return r, nil, ctx.Err()
 	}
 	r.Profiles = len(snap.Catalog.Profiles)
 	r.Servers = len(snap.Catalog.Servers)
 	r.Cases = len(snap.Catalog.Cases)
 	r.Failures = append(r.Failures, snapshot.RunCases(ctx, snap)...)
 	if r.Tests, err = snapshot.RunTests(ctx, tree); err != nil {
-		return r, err
+		return r, snap, err
 	}
 	r.OK = len(r.Failures) == 0 && len(r.Tests.Failures) == 0
-	return r, ctx.Err()
+	return r, snap, ctx.Err()
 }
 
 // Write prints the report for people: a line for each diagnostic, a paragraph

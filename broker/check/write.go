@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 )
 
@@ -18,8 +19,9 @@ import (
 // copies that Init writes for plain cue and opa, and returns what Check says of
 // it. The directory must be empty or not there yet; its parents are made. The
 // site is made beside it and renamed, so that dir is never half a site; it is
-// not made at all if Check finds an error.
-func Write(ctx context.Context, dir string, files map[string][]byte) (_ Report, err error) {
+// not made at all if Check finds an error, or if approve does, which is asked
+// last and may be nil.
+func Write(ctx context.Context, dir string, files map[string][]byte, approve func(*snapshot.Snapshot) error) (_ Report, err error) {
 	dir, made, err := makeRoom(dir)
 	if err != nil {
 		return Report{}, err
@@ -43,13 +45,18 @@ func Write(ctx context.Context, dir string, files map[string][]byte) (_ Report, 
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := Check(ctx, src)
+	report, snap, err := compiled(ctx, src)
 	if err != nil {
 		return report, fmt.Errorf("check the site: %w", err)
 	}
 	report.Site = dir
 	if !report.OK {
 		return report, errors.New("the site has mistakes, so that it was not written")
+	}
+	if approve != nil {
+		if err := approve(snap); err != nil {
+			return report, err
+		}
 	}
 	// An empty directory makes way; one that was filled by now does not.
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,8 @@
 package legacy
 
 import (
+	"strings"
+
 	"cuelang.org/go/cue/ast"
 
 	"github.com/x2broker/x2broker/schema"
@@ -16,13 +18,15 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 	bad := map[string]bool{}
 	for _, problem := range problems {
 		bad[problem.Option] = true
-		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+problem.Text, "")
+		text, remedy, _ := strings.Cut(problem.Text, ": ")
+		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+text, remedy)
 	}
 	for name, at := range options {
 		switch {
 		case bad[name]:
 		case name == "acl-any-order":
-			i.noteOnce(at, "had no effect in the old broker, nor has it here", "")
+			i.noteOnce(at, "had no effect in the old broker, nor has it here: who is in both lists of a kind is denied",
+				"if who is allowed should win, write acl-users-order, acl-groups-order or acl-clients-order=allow-deny, and import again")
 		default:
 			i.carriedOnce(at, "access")
 		}
@@ -44,8 +48,12 @@ func (a access) put(n *node, comments []Comment) {
 		path  string
 		names []string
 	}{
-		{"users", access.Users}, {"groups", access.Groups}, {"from", access.From},
-		{"deny.users", access.Deny.Users}, {"deny.groups", access.Deny.Groups}, {"deny.from", access.Deny.From},
+		{"users", access.Users},
+		{"groups", access.Groups},
+		{"from", access.From},
+		{"deny.users", access.Deny.Users},
+		{"deny.groups", access.Deny.Groups},
+		{"deny.from", access.Deny.From},
 	} {
 		if len(list.names) > 0 {
 			n.put("access."+list.path, expr(list.names), comments)

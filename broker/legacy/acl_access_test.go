@@ -44,9 +44,10 @@ var (
 
 func randomOptions(t *rapid.T) map[string]string {
 	options := map[string]string{}
-	for kind, entries := range map[string][]string{
-		"users": append(someUsers, all, " ['dave ']"), "groups": append(someGroups, all, ""), "clients": append(someClients, all, "pc1.example.org"),
-	} {
+	for _, kind := range []string{"users", "groups", "clients"} {
+		entries := map[string][]string{
+			"users": append(someUsers, all), "groups": append(someGroups, all, ""), "clients": append(someClients, all, "pc1.example.org"),
+		}[kind]
 		for _, list := range []string{"allow", "deny"} {
 			drawn := rapid.SliceOfN(rapid.SampledFrom(entries), 0, 3).Draw(t, kind+" "+list)
 			options["acl-"+kind+"-"+list] = strings.Join(drawn, ",")

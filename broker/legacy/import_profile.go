@@ -219,6 +219,9 @@ func (i *importer) desktop(p *Profile) {
 		return
 	}
 	name := strings.ToUpper(command.value.(string))
+	if name == "LXQT" {
+		i.noteOnce(command.at, "the old broker knew no such desktop; x2broker sends it as LXQt, as X2Go Client spells it, and not as rootless", "")
+	}
 	if !desktops[name] {
 		return
 	}

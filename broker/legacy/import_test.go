@@ -63,13 +63,7 @@ func TestSites(t *testing.T) {
 			}
 			got["broker.cue"] = string(config)
 			compile(t, i)
-			file := filepath.Join(t.TempDir(), "broker.cue")
-			if err := os.WriteFile(file, config, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := brokerconfig.Load(file); err != nil {
-				t.Error(err)
-			}
+			loads(t, t.TempDir(), config)
 			if *update {
 				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return given[f.Name] == "" })
 				for _, name := range slices.Sorted(maps.Keys(got)) {
@@ -266,13 +260,32 @@ func TestAnyFilesBecomeTheirSite(t *testing.T) {
 	})
 }
 
+// loads fails unless the broker takes its settings.
+func loads(t failer, dir string, settings []byte) {
+	t.Helper()
+	file := filepath.Join(dir, "broker.cue")
+	if err := os.WriteFile(file, settings, 0o600); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if _, err := brokerconfig.Load(file); err != nil {
+		t.Fatalf("%v\n%s", err, settings)
+	}
+}
+
 func TestEveryOptionOfAnyConfIsAccountedFor(t *testing.T) {
+	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		conf := drawConf(t)
 		profiles := rapid.SampledFrom([]string{
 			"", "[p]\nhost=a", "[p]\nhost=a,b", "[DEFAULT]\nbroker-agent-query-mode=SSH\nbroker-session-autologin=1\n[p]\nhost=a,b",
 		}).Draw(t, "profiles")
-		accounted(t, importTexts(t, conf, profiles), conf, profiles)
+		i := importTexts(t, conf, profiles)
+		accounted(t, i, conf, profiles)
+		settings, err := i.Config("/srv/site")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		loads(t, dir, settings)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/x2broker/x2broker/broker/check"
 	"github.com/x2broker/x2broker/broker/legacy"
+	"github.com/x2broker/x2broker/broker/snapshot"
 )
 
 type importCmd struct {
@@ -17,6 +18,7 @@ type importCmd struct {
 	Profiles     string `arg:"" placeholder:"PROFILES" help:"Its x2gobroker-sessionprofiles.conf."`
 	Out          string `required:"" placeholder:"DIR" help:"Directory of the new site: empty, or not there yet."`
 	Config       string `placeholder:"FILE" help:"Write the broker's own settings to FILE, too: a new broker.cue."`
+	Verify       bool   `help:"Compare who sees what in the old files and in the site; write nothing if there is a difference."`
 	AcceptLosses bool   `help:"Write the site also when the old broker did something that it does not."`
 	Format       string `default:"text" enum:"text,json" help:"How to print: ${enum}."`
 }
@@ -38,6 +40,7 @@ type importReport struct {
 	Profiles int    `json:"profiles"`
 	Servers  int    `json:"servers"`
 	legacy.Report
+	Verified *legacy.Verification `json:"verified,omitempty"`
 }
 
 // Run makes a site of the old broker's files.
@@ -52,14 +55,17 @@ func (c *importCmd) Run(ctx context.Context, io stdio) error {
 	}
 	if n := len(report.Losses); n > 0 && !c.AcceptLosses {
 		err = fmt.Errorf("import: %s, so that nothing was written: mend the old files, or accept with --accept-losses", plural(n, "loss", "losses"))
-	} else if err = c.write(ctx, imported); err != nil {
+	} else if err = c.write(ctx, imported, &report); err != nil {
 		err = fmt.Errorf("import: %w", err)
 	}
 	report.Written = err == nil
 	if c.Format == "json" {
 		return errors.Join(err, writeJSON(io.out, report))
 	}
-	if e := report.Report.Write(io.out); e != nil || err != nil {
+	if e := report.Report.Write(io.out); e != nil {
+		return errors.Join(err, e)
+	}
+	if e := c.writeVerified(io, report.Verified); e != nil || err != nil {
 		return errors.Join(err, e)
 	}
 	fmt.Fprintf(io.out, "wrote %s: %s, %s\n", c.Out, plural(report.Profiles, "profile", "profiles"), plural(report.Servers, "server", "servers"))
@@ -71,6 +77,29 @@ func (c *importCmd) Run(ctx context.Context, io stdio) error {
 		fmt.Fprintf(io.out, ", %s accepted", plural(n, "loss", "losses"))
 	}
 	_, err = fmt.Fprintln(io.out)
+	return err
+}
+
+// writeVerified prints what was compared, and where it differs.
+func (c *importCmd) writeVerified(io stdio, v *legacy.Verification) error {
+	if v == nil {
+		return nil
+	}
+	for _, d := range v.Differences {
+		kind := "difference"
+		if d.Loss {
+			kind = "accepted difference"
+		}
+		if _, err := fmt.Fprintf(io.out, "%s: %s\n", kind, d); err != nil {
+			return err
+		}
+	}
+	verdict := "the old files and the site show everybody the same"
+	if n := len(v.Differences); n > 0 {
+		verdict = plural(n, "difference", "differences")
+	}
+	_, err := fmt.Fprintf(io.out, "compared %s over all users, groups and addresses that the lists tell apart, in %s: %s\n",
+		plural(v.Profiles, "profile", "profiles"), plural(v.Questions, "question", "questions"), verdict)
 	return err
 }
 
@@ -100,13 +129,13 @@ func parseLegacy(name string) (*legacy.File, error) {
 }
 
 // write writes site and settings, or neither.
-func (c *importCmd) write(ctx context.Context, imported *legacy.Import) error {
+func (c *importCmd) write(ctx context.Context, imported *legacy.Import, report *importReport) error {
 	files, err := imported.Files()
 	if err != nil {
 		return err
 	}
 	if c.Config == "" {
-		return writeSite(ctx, c.Out, files)
+		return writeSite(ctx, c.Out, files, c.verify(ctx, imported, report))
 	}
 	site, err := filepath.Abs(c.Out)
 	if err != nil {
@@ -119,14 +148,40 @@ func (c *importCmd) write(ctx context.Context, imported *legacy.Import) error {
 	if err := createSecret(c.Config, config); err != nil {
 		return err
 	}
-	if err := writeSite(ctx, c.Out, files); err != nil {
+	if err := writeSite(ctx, c.Out, files, c.verify(ctx, imported, report)); err != nil {
 		return errors.Join(err, os.Remove(c.Config))
 	}
 	return nil
 }
 
-func writeSite(ctx context.Context, dir string, files map[string][]byte) error {
-	report, err := check.Write(ctx, dir, files)
+// verify compares the old lists with the site, if that is asked for. What a loss
+// has told is no reason to refuse: it has been accepted.
+func (c *importCmd) verify(ctx context.Context, imported *legacy.Import, report *importReport) func(*snapshot.Snapshot) error {
+	if !c.Verify {
+		return nil
+	}
+	return func(site *snapshot.Snapshot) error {
+		v, err := legacy.Verify(ctx, c.Profiles, imported.Profiles, site.Catalog, site.Policy)
+		if err != nil {
+			return err
+		}
+		report.Verified = &v
+		differences := 0
+		for _, d := range v.Differences {
+			if !d.Loss {
+				differences++
+			}
+		}
+		if differences > 0 {
+			return fmt.Errorf("the site would not show what the old broker shows (%s), so that nothing was written",
+				plural(differences, "difference", "differences"))
+		}
+		return nil
+	}
+}
+
+func writeSite(ctx context.Context, dir string, files map[string][]byte, approve func(*snapshot.Snapshot) error) error {
+	report, err := check.Write(ctx, dir, files, approve)
 	if err != nil && report.Diagnostics.HasErrors() {
 		return fmt.Errorf("%w; this is a mistake of x2broker, which should not write such a site: %v", err, report.Diagnostics)
 	}

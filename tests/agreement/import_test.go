@@ -37,7 +37,7 @@ func TestPlainToolsAcceptImportedSites(t *testing.T) {
 				t.Fatal(err)
 			}
 			site := filepath.Join(t.TempDir(), "site")
-			if report, err := check.Write(t.Context(), site, files); err != nil || len(report.Diagnostics) > 0 {
+			if report, err := check.Write(t.Context(), site, files, nil); err != nil || len(report.Diagnostics) > 0 {
 				t.Fatalf("%v\n%v", err, report.Diagnostics)
 			}
 			for _, c := range append(commands, []string{"cue", "fmt", "--check", "./..."}) {

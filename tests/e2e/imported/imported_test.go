@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func TestTheFilesAsTheyAreInstalled(t *testing.T) {
 	site := filepath.Join(t.TempDir(), "site")
-	run(t, "import", confFile, profilesFile, "--out", site)
+	run(t, "import", confFile, profilesFile, "--out", site, "--verify")
 	clean(t, site)
 }
 
@@ -53,7 +53,7 @@ func TestTheFilesWithTheirExamplesSwitchedOn(t *testing.T) {
 	if _, err := os.Stat(site); err == nil {
 		t.Fatal("a site with losses was written")
 	}
-	run(t, "import", conf, profiles, "--out", site, "--config", config, "--accept-losses")
+	run(t, "import", conf, profiles, "--out", site, "--config", config, "--accept-losses", "--verify")
 	clean(t, site)
 
 	users := brokertest.Users(t, map[string][]string{
