@@ -67,8 +67,11 @@ func ParseACL(options map[string]string) (ACL, []Problem) {
 			", which made the old broker hide the profile from everybody: give the addresses or networks that are meant"})
 	}
 	for _, entry := range a.deny.unread {
-		problems = append(problems, Problem{"acl-clients-deny", entry, notAnAddress +
-			", which made the old broker ignore the whole list: give the addresses or networks that are meant"})
+		effect := ", which made the old broker ignore the whole list; the site heeds the other entries"
+		if len(a.Clients.Allow) == 0 {
+			effect = ", and a list of denied clients alone made the old broker hide the profile from everybody"
+		}
+		problems = append(problems, Problem{"acl-clients-deny", entry, notAnAddress + effect + ": give the addresses or networks that are meant"})
 	}
 	return a, problems
 }
