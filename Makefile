@@ -30,7 +30,7 @@ race:
 	$(GO) test -race -count=1 ./policy ./schema -rapid.checks=10
 	$(GO) test -race -count=1 $$($(GO) list ./... | grep -v -e '/x2broker/policy$$' -e '/x2broker/schema$$')
 
-e2e: ## the real X2Go Client; installs Debian packages as root
+e2e: ## the real X2Go Client and pyhoca-cli; installs Debian packages as root
 	tests/e2e/run
 
 bench: ## figures, as ratios within one run

@@ -1,5 +1,8 @@
 // Package frontend holds what the HTTP frontends share: where a request comes
-// from and what its form says. Everything here treats its input as hostile.
+// from, what its form says and asks for, and the pages that are not theirs.
+// Everything here treats its input as hostile.
+//
+// A frontend with forms is a [Dialect]: [Tasks] does what is asked, alike for all.
 package frontend
 
 import (

@@ -374,6 +374,34 @@ func TestANameMayHaveADomainWhereTheClientSaysSo(t *testing.T) {
 	}
 }
 
+func TestARightPasswordUnderOneNameIsNoFailureOfTheOther(t *testing.T) {
+	s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{"known@example.org": {Hash: hashOf(t, "known-pw", 4)}}})
+	d := newDoorTo(t, s, rounds, s)
+	right := Credentials{Name: "known@example.org", Password: "known-pw", Address: addr(home), Domain: true}
+	for range 10 {
+		d.enter(right)
+	}
+	// The name before the @ is blocked for 16 s. Who asks again and again meanwhile
+	// is not blocked any longer.
+	for failures := 0; failures < 10; {
+		got := d.denied(Credentials{Name: "known@a", Password: "guess", Address: addr(home), Domain: true})
+		if got.RetryAfter == 0 {
+			failures++
+		}
+		d.clock.Advance(got.RetryAfter)
+	}
+	for range 10 {
+		d.denied(right)
+	}
+	for range 16 {
+		if got := d.denied(right); got.Reason != ReasonThrottled {
+			t.Errorf("got %+v", got)
+		}
+		d.clock.Advance(time.Second)
+	}
+	d.enter(right)
+}
+
 // Neither by its domain nor by whether it is known with one can a name be guessed
 // at more often, or be told from others.
 func TestDomainsAreNoWayAroundTheThrottle(t *testing.T) {

@@ -16,17 +16,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/net/netutil"
 
-	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
-	"github.com/x2broker/x2broker/broker/frontend"
-	"github.com/x2broker/x2broker/broker/frontend/json"
-	"github.com/x2broker/x2broker/broker/frontend/plain"
-	"github.com/x2broker/x2broker/broker/frontend/uccs"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
@@ -332,54 +326,6 @@ func named(cfg *config.Config, listeners []net.Listener) []string {
 		out[i] = names[i] + " " + out[i]
 	}
 	return out
-}
-
-// routes is all that the broker answers over HTTP.
-func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, metrics *admin.Metrics, log *slog.Logger) http.Handler {
-	base := cfg.Listen.BasePath
-	if base == "/" {
-		base = ""
-	}
-	r := chi.NewRouter()
-	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
-	r.NotFound(frontend.NotFound)
-	doors := cfg.Frontends
-	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Log: log}
-	door := func(path string, enabled bool, h http.Handler) {
-		if enabled {
-			r.Handle(base+path+"*", http.StripPrefix(base+path, h))
-		}
-	}
-	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
-	door("/json/", doors.JSON.Enabled, json.New(options))
-	door("/uccs/", doors.UCCS.Enabled, uccs.New(uccs.Options{
-		Options: options, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
-	}))
-	r.HandleFunc(base+"/", frontend.Index)
-	r.Handle(base+"/pubkeys", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
-	r.Handle(base+"/pubkeys/*", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
-	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
-	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
-	if hook := cfg.Webhook; hook.Path != "" {
-		r.Handle(base+hook.Path, admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, metrics, time.Now, log))
-	}
-	return r
-}
-
-// recoverer answers 500 when a handler panics, and says so in the log; other
-// requests go on.
-func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			defer func() {
-				if v := recover(); v != nil && v != http.ErrAbortHandler {
-					log.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(v), "path", r.URL.Path)
-					frontend.Fail(w, http.StatusInternalServerError, "")
-				}
-			}()
-			next.ServeHTTP(w, r)
-		})
-	}
 }
 
 // serve answers on all listeners until the context ends or a listener fails,

@@ -355,6 +355,14 @@ func TestOddNamesAreOnlyUnknown(t *testing.T) {
 	}
 }
 
+func TestWithoutPasswordsThereIsNoTicket(t *testing.T) {
+	b := doortest.NewOpen(t, doortest.Files{"site.cue": site})
+	w := doortest.Open("/json/", json.New(b.Options)).DoFrom("127.0.0.1", http.MethodPost, "/json/", "user=maja&task=listprofiles")
+	if diff := cmp.Diff(strings.Replace(listing, "    \"next-authid\": \"T\",\n", "", 1), w.Body.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Where the reference broker answers 500.
 func TestZeroconf(t *testing.T) {
 	b := doortest.New(t, doortest.Files{"site.cue": site, "policy/login.rego": policy}, "maja", "flip")

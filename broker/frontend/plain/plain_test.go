@@ -175,6 +175,38 @@ func TestConnectionTestNeedsNoLoginAndIsLong(t *testing.T) {
 	}
 }
 
+// One profile, which is the reference broker's but for its id, a new one each
+// time, and the user, whom it leaves out.
+func TestZeroconf(t *testing.T) {
+	b := doortest.New(t, doortest.Files{"site.cue": site}, "maja")
+	if err := b.Service.Zeroconf("mate"); err != nil {
+		t.Fatal(err)
+	}
+	b.Options.Zeroconf = true
+	d := &door{doortest.Open("/plain/", plain.New(b.Options, 200)), t, b.Log}
+	post := func(body string) string {
+		return d.Do(http.MethodPost, "/plain/zeroconf/", maja+body).Body.String()
+	}
+	list := post("task=listsessions")
+	if strings.Count(list, "[") != 1 {
+		t.Errorf("not one profile:\n%s", list)
+	}
+	for _, line := range []string{"[localhost]", "name=LOCALHOST", "host=localhost", "sshport=22", "command=MATE", "rootless=0", "user=maja"} {
+		if !strings.Contains(list, "\n"+line+"\n") {
+			t.Errorf("no %s in\n%s", line, list)
+		}
+	}
+	if got := post("task=selectsession&sid=localhost"); !strings.HasSuffix(got, "Access granted\nSERVER:localhost:22\n") {
+		t.Errorf("got %q", got)
+	}
+	if got := post("task=selectsession&sid=p1"); got != "Access denied: this session profile is not available\n" {
+		t.Errorf("got %q", got)
+	}
+	if got := d.post(maja + "task=selectsession&sid=localhost"); got != "Access denied: this session profile is not available\n" {
+		t.Errorf("beside zeroconf: got %q", got)
+	}
+}
+
 func TestDeniedStatusCanBe401(t *testing.T) {
 	d := newDoor(t, http.StatusUnauthorized)
 	if w := d.Do(http.MethodPost, "/plain/", "user=maja&password=x&task=listsessions"); w.Code != 401 {

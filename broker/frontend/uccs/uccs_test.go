@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/x2broker/x2broker/broker/frontend/doortest"
+	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/frontend/uccs"
 )
 
@@ -197,11 +199,19 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// A ticket would be of no use, and a user may have only so many.
+// A ticket would be of no use here, and a user may have only so many: those of his
+// other clients would go.
 func TestNoTicketIsMade(t *testing.T) {
 	d, b := newDoor(t)
-	if w := d.Do(http.MethodGet, "/uccs/inifile/api/5", "", "Authorization", maja); strings.Contains(w.Body.String(), "authid") {
-		t.Errorf("got %s", w.Body)
+	other := doortest.Open("/plain/", plain.New(b.Options, 200))
+	const body = "user=maja&task=listsessions"
+	w := other.Do(http.MethodPost, "/plain/", body+"&password="+url.QueryEscape(doortest.Password))
+	ticket, _, _ := strings.Cut(strings.TrimPrefix(w.Body.String(), "AUTHID:"), "\n")
+	for range 100 {
+		d.Do(http.MethodGet, "/uccs/inifile/api/5", "", "Authorization", maja)
+	}
+	if w := other.Do(http.MethodPost, "/plain/", body+"&authid="+ticket); !strings.Contains(w.Body.String(), "Access granted") {
+		t.Errorf("the ticket is gone: %s", w.Body)
 	}
 	if strings.Contains(b.Log.String(), doortest.Password) || strings.Contains(b.Log.String(), maja) {
 		t.Errorf("the log has the password:\n%s", b.Log)
@@ -309,5 +319,22 @@ func TestZeroconf(t *testing.T) {
 	w := d.Do(http.MethodGet, "/uccs/zeroconf/api/5", "", "Authorization", maja)
 	if !strings.Contains(w.Body.String(), `"URL": "http://localhost:22/"`) || strings.Count(w.Body.String(), "Protocol") != 1 {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// A greeter lists for everybody who looks at it, and that fills no server.
+func TestAListIsNoPlacement(t *testing.T) {
+	b := doortest.New(t, doortest.Files{"site.cue": `package site
+
+site: name: "S"
+servers: small: capacity: sessions: 1
+profiles: p: {name: "P", hosts: ids: ["small"], access: everyone: true}
+`}, "maja", "willi")
+	d := open(b, nil)
+	for _, user := range []string{"maja", "willi", "maja"} {
+		w := d.Do(http.MethodGet, "/uccs/inifile/api/5", "", "Authorization", basic(user, doortest.Password))
+		if !strings.Contains(w.Body.String(), "http://small:22/") {
+			t.Errorf("%s: %d %s", user, w.Code, w.Body)
+		}
 	}
 }
