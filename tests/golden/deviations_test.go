@@ -187,7 +187,7 @@ var logins = []*deviation{
 	},
 	{
 		Name:   "Every site is served",
-		Reason: "There is no switch in a site that hides all of it, nor one in the environment that shows another; the import says so.",
+		Reason: "There is no switch that hides all profiles, and none in the environment that shows other ones in their place.",
 		Cases:  []string{"err-disabled-inifile", "path-default-backend-env"},
 		Expect: func(x *exchange, _ answer) answer {
 			if x.json() {
