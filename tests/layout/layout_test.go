@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
+	"tests/golden":         {"*"},
 	"tests/layout":         {"*"},
 	"tests/rehearse":       {"*"},
 	"tests/site":           {"*"},
