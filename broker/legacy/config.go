@@ -33,6 +33,9 @@ func (i *Import) Config(site string) ([]byte, error) {
 	if len(ticket.kids) > 0 {
 		fields = append(fields, ticket)
 	}
+	if doors := i.Conf.frontendsNode(); len(doors.kids) > 0 {
+		fields = append(fields, doors)
+	}
 	return file("", said("The settings of x2broker, made of x2gobroker.conf by `x2broker import`."), nil, fields...)
 }
 

@@ -86,14 +86,6 @@ func readSettings(tb testing.TB, made *legacy.Import) *config.Config {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// The import reads these options and does not write them yet.
-	c.Frontends.Plain.Enabled = made.Conf.PlainOutput.V
-	c.Frontends.JSON.Enabled = made.Conf.JSONOutput.V
-	c.Frontends.UCCS.Enabled = made.Conf.UCCSOutput.V
-	c.Frontends.Zeroconf = config.Zeroconf{Enabled: made.Conf.Zeroconf.V, Command: made.Conf.ZeroconfShell.V}
-	if base := made.Conf.UCCSBase; base.At.Line > 0 {
-		c.Frontends.UCCS.URL = strings.TrimRight(base.V, "/")
-	}
 	return c
 }
 
