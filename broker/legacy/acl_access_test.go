@@ -38,8 +38,8 @@ func legacyAllows(l *schema.LegacyACL, user string, groups []string, address net
 var (
 	someUsers   = []string{"alice", "bob", "carol", ""}
 	someGroups  = []string{"staff", "labs", "interns"}
-	someClients = []string{"10.0.0.0/8", "10.1.2.3", "10.1/16", "2001:db8::/32", "0.0.0.0/0", "::/0", "::ffff:10.1.2.3"}
-	someAddress = []string{"10.1.2.3", "10.9.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"}
+	someClients = []string{"10.0.0.0/8", "10.0.0.0/16", "10.1.2.3", "10.1/16", "2001:db8::/32", "0.0.0.0/0", "::/0", "::ffff:10.1.2.3"}
+	someAddress = []string{"10.0.0.1", "10.1.2.3", "10.9.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"}
 )
 
 func randomOptions(t *rapid.T) map[string]string {
