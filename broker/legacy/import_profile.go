@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/x2broker/x2broker/client"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -111,7 +112,8 @@ func (i *importer) leave(p *Profile, o inherited) {
 }
 
 func (i *importer) name(p *Profile, o inherited) {
-	switch err := badText(o.Value); {
+	text := client.AsWritten(o.Value)
+	switch err := badText(text); {
 	case o.Value == notSet, o.Value == "":
 		i.noteOnce(o.at, "is no name: the profile goes by its id", "give it one")
 		i.leave(p, o)
@@ -119,9 +121,19 @@ func (i *importer) name(p *Profile, o inherited) {
 		i.lossOnce(o.at, err.Error()+": the profile goes by its id", "write the name in one line")
 		i.leave(p, o)
 	default:
-		i.carriedOnce(o.at, "name")
-		p.fields = slices.Insert(p.fields, 0, field{"name", o.Value, o.at, o.Comments})
+		i.carriedText(o, text, "name")
+		p.fields = slices.Insert(p.fields, 0, field{"name", text, o.at, o.Comments})
 	}
+}
+
+// carriedText says that an option ended in a field, and where the text there is
+// not that of the file.
+func (i *importer) carriedText(o inherited, text any, field string) {
+	if text, ok := text.(string); ok && text != o.Value {
+		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own and shows "+shown(text)+": that is in the site", "")
+		return
+	}
+	i.carriedOnce(o.at, field)
 }
 
 func (i *importer) user(o inherited) {
@@ -174,7 +186,7 @@ func (i *importer) setting(p *Profile, o inherited) {
 	case result.err != nil:
 		i.lossOnce(o.at, result.err.Error()+"; it is not sent", "write a value that is right")
 	default:
-		i.carriedOnce(o.at, result.field)
+		i.carriedText(o, result.value, result.field)
 		p.set(result.field, result.value, o.at, ownComments(o))
 		return
 	}

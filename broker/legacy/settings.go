@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/x2broker/x2broker/client"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -64,14 +65,18 @@ type errOldBroker struct{ err error }
 
 func (e *errOldBroker) Error() string { return e.err.Error() }
 
-// readSetting gives an option its type. The error is an *errOldBroker, or says
-// why the site cannot have the value.
+// readSetting gives an option its type. Texts are what X2Go Client made of them,
+// which reads quotes and escapes as QSettings does; the old broker sent them as
+// they were. The error is an *errOldBroker, or says why the site cannot have the
+// value.
 func readSetting(option, text string) (setting, error) {
 	field, kind := fieldOf(option)
 	s := setting{field: field}
 	_, typed := builtin[option]
-	var value any = text
+	var value any
 	switch kind.(type) {
+	case string:
+		value = client.AsWritten(text)
 	case bool:
 		switch {
 		case option == "setdpi": // a number to the old broker

@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"broker/frontend/doortest": {"*"},
 	"broker/admin":             {"broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":             {"schema", "policy", "broker/snapshot", "broker/source"},
-	"broker/legacy":            {"schema", "policy"},
+	"broker/legacy":            {"schema", "policy", "client"},
 
 	"client":               {},
 	"client/rehearse":      {"client"},
