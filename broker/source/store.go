@@ -79,7 +79,8 @@ func (g *Git) fetchInto(ctx context.Context, r *remote, dir string) (rev Revisio
 	var haves []plumbing.Hash
 	missing := false
 	err = withStore(dir, true, func(s *store) error {
-		err := s.HasEncodedObject(r.tip)
+		// HasEncodedObject finds nothing in packs when access is exclusive.
+		_, err := s.EncodedObjectSize(r.tip)
 		if missing = errors.Is(err, plumbing.ErrObjectNotFound); missing {
 			haves, err = s.haves(), nil
 		}
