@@ -1,0 +1,119 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/x2broker/x2broker/client"
+	"github.com/x2broker/x2broker/tests/brokertest"
+)
+
+// BenchmarkRestart measures a restart of the real broker from what it kept, with
+// the repository away: from its start to its first answer, a list. peak-MB is
+// the most that it has had in memory, with its worker process.
+func BenchmarkRestart(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprintf("profiles=%d", n), func(b *testing.B) {
+			files := brokertest.Files{}
+			for name, text := range fullSite(n) {
+				files[name] = string(text)
+			}
+			repo := brokertest.NewRepo(b, files)
+			state, file := b.TempDir(), b.TempDir()+"/broker.cue"
+			address := freeAddress(b)
+			settings := fmt.Sprintf("site: {url: %q, poll: \"1h\"}\nstateDir: %q\nlisten: http: %q\n", repo.URL(), state, address) +
+				brokertest.Users(b, map[string][]string{"alice": {"staff"}})
+			if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+				b.Fatal(err)
+			}
+			answered(b, file, address)(func(int) {
+				for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+					if _, err := os.Stat(filepath.Join(state, "last-good.compiled")); err == nil {
+						return
+					} else if time.Now().After(end) {
+						b.Fatal(err)
+					}
+				}
+			})
+			if err := os.Rename(repo.Bare, repo.Bare+".away"); err != nil {
+				b.Fatal(err)
+			}
+			peak := 0
+			for b.Loop() {
+				stop := answered(b, file, address)
+				b.StopTimer()
+				stop(func(pid int) { peak = max(peak, peakOf(b, pid)) })
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(peak), "peak-MB")
+		})
+	}
+}
+
+func freeAddress(b *testing.B) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// answered starts a broker and waits for its first answer. What it gives ends
+// the broker, after a last look.
+func answered(b *testing.B, file, address string) (stop func(look func(pid int))) {
+	b.Helper()
+	cmd := exec.Command(brokertest.Binary(b), "serve", "--config", file)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	alice := &client.Client{URL: "http://" + address + "/plain/", User: "alice", Password: "alice-pw"}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		_, err := alice.List(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // it does not listen yet
+	}
+	return func(look func(pid int)) {
+		look(cmd.Process.Pid)
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	}
+}
+
+// peakOf is the sum of what a process and its children have had in memory at
+// most, in MB.
+func peakOf(b *testing.B, pid int) int {
+	b.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	sum := 0
+	for _, p := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
+		status, err := os.ReadFile("/proc/" + p + "/status")
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(status), "VmHWM:")
+		kb := 0
+		_, _ = fmt.Sscan(rest, &kb)
+		sum += kb >> 10
+	}
+	return sum
+}
