@@ -238,7 +238,7 @@ func (k *Keeper) serve(snap *Snapshot, reason string) {
 	now := k.now().UTC()
 	snap.Compiled = now
 	before := k.current.Swap(snap)
-	k.remember(snap.Revision, k.hold != nil)
+	k.remember(snap.Revision, k.hold != nil || reason == keptOnDisk)
 	if k.hold == nil || k.refused != nil && k.refused.Revision.ID == snap.Revision.ID {
 		k.refused = nil
 	}

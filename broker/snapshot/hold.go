@@ -67,7 +67,7 @@ var ErrNoHistory = errors.New("has no history: only a site in a Git repository c
 func (k *Keeper) Pin(ctx context.Context, id string, o Order) (*Hold, error) {
 	return k.pin(ctx, "pin", o, func(ctx context.Context, h History) (source.Revision, error) {
 		s := k.Status()
-		return h.Find(ctx, id, s.Fetched.Revision, s.Serving.Revision)
+		return h.Find(ctx, id, append(k.everServed(), s.Fetched.Revision, s.Serving.Revision)...)
 	})
 }
 
@@ -85,14 +85,22 @@ func (k *Keeper) Includes(ctx context.Context, rev source.Revision, id string) b
 	return err == nil
 }
 
-// Rollback pins the revision that served before the present one. Again, it goes
-// one further back.
+// Rollback pins the revision that served before the present one, of those that
+// are accepted now. Again, it goes one further back.
 func (k *Keeper) Rollback(ctx context.Context, o Order) (*Hold, error) {
-	return k.pin(ctx, "rollback", o, func(context.Context, History) (source.Revision, error) {
-		k.swap.Lock()
-		defer k.swap.Unlock()
-		k.loadOrders()
-		return k.servedBefore(k.servingID())
+	return k.pin(ctx, "rollback", o, func(ctx context.Context, _ History) (source.Revision, error) {
+		for id := k.servingID(); ; {
+			rev, err := k.servedBefore(id)
+			if err != nil {
+				return rev, err
+			}
+			u := new(source.UnverifiedError)
+			if err := k.accepts(ctx, rev); !errors.As(err, &u) {
+				return rev, err
+			}
+			k.revision(rev).Warn("rollback goes past a revision that is not accepted any more", "reason", u.Err, "by", o.By)
+			id = rev.ID
+		}
 	})
 }
 
