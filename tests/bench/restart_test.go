@@ -30,7 +30,7 @@ func BenchmarkRestart(b *testing.B) {
 			state, file := b.TempDir(), b.TempDir()+"/broker.cue"
 			address := freeAddress(b)
 			settings := fmt.Sprintf("site: {url: %q, poll: \"1h\"}\nstateDir: %q\nlisten: http: %q\n", repo.URL(), state, address) +
-				brokertest.Users(b, map[string][]string{"alice": {"staff"}})
+				brokertest.Users(b, map[string][]string{"alice": {"group7"}})
 			if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 				b.Fatal(err)
 			}
