@@ -16,7 +16,7 @@ import (
 // once more.
 const (
 	verifiedRef plumbing.ReferenceName = "refs/x2broker/verified"
-	rulesName                          = "x2broker-rules"
+	rulesName   string                 = "x2broker-rules"
 )
 
 // Rules is Config.Rules.

@@ -100,16 +100,18 @@ func answered(b *testing.B, file, address string) (stop func(look func(pid int))
 // most, in MB.
 func peakOf(b *testing.B, pid int) int {
 	b.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		b.Fatal(err)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // each has its own
+	if err != nil || len(threads) == 0 {
+		b.Fatal(pid, err)
+	}
+	processes := []string{strconv.Itoa(pid)}
+	for _, thread := range threads {
+		children, _ := os.ReadFile(thread) // which may have ended
+		processes = append(processes, strings.Fields(string(children))...)
 	}
 	sum := 0
-	for _, p := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
-		status, err := os.ReadFile("/proc/" + p + "/status")
-		if err != nil {
-			continue // it has ended
-		}
+	for _, p := range processes {
+		status, _ := os.ReadFile("/proc/" + p + "/status")
 		_, rest, _ := strings.Cut(string(status), "VmHWM:")
 		kb := 0
 		_, _ = fmt.Sscan(rest, &kb)
