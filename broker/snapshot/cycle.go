@@ -45,13 +45,14 @@ func (k *Keeper) Refresh(ctx context.Context) error {
 	k.begin(ctx)
 	err = k.follow(ctx)
 	k.writeUnkept()
-	if stopped := context.Cause(ctx); stopped != nil { // which is no failure of the source
-		if errors.Is(stopped, errOrdered) {
-			return nil
-		}
-		return stopped
+	stopped := context.Cause(ctx)
+	if errors.Is(stopped, errOrdered) {
+		return nil
 	}
-	k.saveCompiled()
+	k.saveCompiled() // also at the end, for the next start
+	if stopped != nil {
+		return stopped // which is no failure of the source
+	}
 	if err != nil {
 		k.failed(err)
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -286,4 +287,39 @@ func TestAnOrderStopsWhatIsRunning(t *testing.T) {
 			serves(t, p.Keeper, order.want)
 		}
 	}
+}
+
+func TestABrokerThatIsStoppedKeepsWhatTheSiteCameTo(t *testing.T) {
+	src, dir := &fake{}, t.TempDir()
+	src.set("one", tree(t, site("one")))
+	ctx, cancel := context.WithCancel(t.Context())
+	k := newKeeper(src, &logs{}, stateDir(dir), compiler(compile(func(ctx context.Context, tree fs.FS) (*schema.Catalog, schema.Diagnostics) {
+		return schema.NewCompiler().Compile(ctx, tree)
+	})), func(o *snapshot.Options) {
+		o.Log = slog.New(stopAt{o.Log.Handler(), "revision serves", cancel})
+	})
+	if err := k.Refresh(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, readyName)); err != nil {
+		t.Error(err)
+	}
+}
+
+// stopAt calls a function at a record of that text.
+type stopAt struct {
+	slog.Handler
+	text string
+	stop func()
+}
+
+func (s stopAt) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == s.text {
+		s.stop()
+	}
+	return s.Handler.Handle(ctx, r)
+}
+
+func (s stopAt) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return stopAt{s.Handler.WithAttrs(attrs), s.text, s.stop}
 }
