@@ -100,22 +100,33 @@ func answered(b *testing.B, file, address string) (stop func(look func(pid int))
 // most, in MB.
 func peakOf(b *testing.B, pid int) int {
 	b.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // each has its own
+	parent := strconv.Itoa(pid)
+	threads, err := filepath.Glob("/proc/" + parent + "/task/*/children") // each has its own
 	if err != nil || len(threads) == 0 {
 		b.Fatal(pid, err)
 	}
-	processes := []string{strconv.Itoa(pid)}
+	sum := peak(parent)
 	for _, thread := range threads {
 		children, _ := os.ReadFile(thread) // which may have ended
-		processes = append(processes, strings.Fields(string(children))...)
-	}
-	sum := 0
-	for _, p := range processes {
-		status, _ := os.ReadFile("/proc/" + p + "/status")
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
-		kb := 0
-		_, _ = fmt.Sscan(rest, &kb)
-		sum += kb >> 10
+		for _, child := range strings.Fields(string(children)) {
+			if commandLine(child) != commandLine(parent) { // else it is about to become another program
+				sum += peak(child)
+			}
+		}
 	}
 	return sum
+}
+
+func commandLine(pid string) string {
+	text, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+	return string(text)
+}
+
+// peak is what a process has had in memory at most, in MB; 0 if it has ended.
+func peak(pid string) int {
+	status, _ := os.ReadFile("/proc/" + pid + "/status")
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kb := 0
+	_, _ = fmt.Sscan(rest, &kb)
+	return kb >> 10
 }
