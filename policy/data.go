@@ -131,7 +131,7 @@ func profileValues(profiles []*schema.Profile) []ast.Value {
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(profiles)) {
 		workers.Go(func() {
-			t := terms{}
+			t := newTerms()
 			for i := int(next.Add(1)) - 1; i < len(profiles); i = int(next.Add(1)) - 1 {
 				values[i] = t.profile(profiles[i])
 			}

@@ -2,10 +2,15 @@ package policy
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/x2broker/x2broker/schema"
 )
@@ -26,6 +31,20 @@ var shimFS embed.FS
 // Library gives the built-in Rego library as a site vendors it: by path in the
 // site, "policy/x2go_lib/access.rego". The caller owns the result.
 func Library() map[string][]byte { return embedded(libraryFS, "x2go_lib", libraryDir) }
+
+// LibraryDigest is a SHA-256 in hex over the built-in Rego: the library, and what
+// stands in for the rules that a site does not define.
+func LibraryDigest() string { return libraryDigest() }
+
+var libraryDigest = sync.OnceValue(func() string {
+	h := sha256.New()
+	files := Library()
+	maps.Copy(files, embedded(shimFS, "shim", "shim/"))
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%q %d\n%s", name, len(files[name]), files[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+})
 
 // embedded gives the files of a directory under other names.
 func embedded(fs embed.FS, dir, prefix string) map[string][]byte {

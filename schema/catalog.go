@@ -58,7 +58,7 @@ type Profile struct {
 	ID            string // [A-Za-z0-9._-]+
 	Name          string
 	Labels        map[string]string
-	Settings      []Setting // X2Go Client keys in wire order, defaults filled in
+	Settings      []Setting // X2Go Client keys in wire order, defaults filled in; profiles may share them
 	Servers       []string  // ids of the servers that hosts names or matches, sorted, not empty
 	Access        Access
 	LegacyACL     *LegacyACL // in place of Access, which grants nothing then; nil for most

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/gob"
 	"encoding/json"
 	"fmt"
@@ -102,8 +103,7 @@ type keptProfile struct {
 	ID, Name, Icon           uint32
 	Autologin, UseBrokerPass bool
 	Labels                   []uint32 // key and value in turn
-	Keys                     []byte   // of the settings: indices into settingRules
-	Values                   []uint32 // of each in turn: the number, 0 or 1, an index, or a count and as many indices
+	Settings                 uint32   // an index into the settings of the texts
 	Everyone                 bool
 	Lists                    [][]uint32 // see Access.lists
 	AccessPos                []uint32   // field and position in turn
@@ -120,19 +120,29 @@ type keptLegacyACL struct {
 
 type keptPosition [3]uint32 // file, line, column
 
+// keptSettings are all settings of a profile. Many profiles have the same.
+type keptSettings struct {
+	Keys   []byte   // indices into settingRules
+	Values []uint32 // of each in turn: the number, 0 or 1, an index, or a count and as many indices
+}
+
 // A keeper makes the indices.
 type keeper struct {
-	strings []string
-	index   map[string]uint32
+	strings  []string
+	index    map[string]uint32
+	settings []keptSettings
+	indexOf  map[string]uint32 // of settings, by their bytes
 }
 
-// texts are the strings that indices stand for.
+// texts are the strings and the settings that indices stand for.
 type texts struct {
-	Strings []string
-	boxed   []any // the same, so that settings share them
+	Strings  []string
+	Settings []keptSettings
+	boxed    []any       // the strings, so that settings share them
+	shared   [][]Setting // the settings, as profiles share them; nil for one not needed yet
 }
 
-func (k *keeper) done() texts { return texts{Strings: k.strings} }
+func (k *keeper) done() texts { return texts{Strings: k.strings, Settings: k.settings} }
 
 func (k *keeper) text(s string) uint32 {
 	i, known := k.index[s]
@@ -179,8 +189,14 @@ func (k *keeper) profile(p *Profile) keptProfile {
 	}
 	out.AccessPos = k.positions(p.Access.Pos)
 	out.LegacyACL = k.legacyACL(p.LegacyACL)
+	out.Settings = k.allSettings(p.Settings)
+	return out
+}
+
+func (k *keeper) allSettings(settings []Setting) uint32 {
+	var out keptSettings
 	next := 0
-	for _, s := range p.Settings {
+	for _, s := range settings {
 		for settingRules[next].key != s.Key {
 			next++ // settings are in the order of their rules
 		}
@@ -200,7 +216,19 @@ func (k *keeper) profile(p *Profile) keptProfile {
 			out.Values = append(append(out.Values, uint32(len(v))), k.texts(v)...)
 		}
 	}
-	return out
+	id := append([]byte{byte(len(out.Keys))}, out.Keys...)
+	for _, v := range out.Values {
+		id = binary.BigEndian.AppendUint32(id, v)
+	}
+	i, known := k.indexOf[string(id)]
+	if !known {
+		if k.indexOf == nil {
+			k.indexOf = map[string]uint32{}
+		}
+		i = uint32(len(k.settings))
+		k.indexOf[string(id)], k.settings = i, append(k.settings, out)
+	}
+	return i
 }
 
 func (k *keeper) positions(m map[string]Position) []uint32 {
@@ -257,14 +285,27 @@ func (t *texts) box(n uint32) any {
 func (t *texts) profile(kept *keptProfile) Profile {
 	p := Profile{
 		ID: t.Strings[kept.ID], Name: t.Strings[kept.Name], Icon: t.Strings[kept.Icon], Labels: t.pairs(kept.Labels),
-		Autologin: kept.Autologin, UseBrokerPass: kept.UseBrokerPass, Settings: make([]Setting, len(kept.Keys)),
+		Autologin: kept.Autologin, UseBrokerPass: kept.UseBrokerPass, Settings: t.settings(kept.Settings),
 		Access: Access{Everyone: kept.Everyone, Pos: t.positions(kept.AccessPos)}, LegacyACL: t.legacyACL(kept.LegacyACL),
 		Pos: t.position(kept.Pos), Servers: t.texts(kept.Servers),
 	}
 	for i, list := range p.Access.lists() {
 		*list = t.texts(kept.Lists[i])
 	}
+	return p
+}
+
+// settings gives settings, one list for all profiles that have the same.
+func (t *texts) settings(n uint32) []Setting {
+	if t.shared == nil {
+		t.shared = make([][]Setting, len(t.Settings))
+	}
+	if t.shared[n] != nil {
+		return t.shared[n]
+	}
+	kept := &t.Settings[n]
 	values := kept.Values
+	out := make([]Setting, len(kept.Keys))
 	for i, n := range kept.Keys {
 		rule := &settingRules[n]
 		v := values[0]
@@ -281,7 +322,8 @@ func (t *texts) profile(kept *keptProfile) Profile {
 			s.Value = t.texts(values[:v])
 			values = values[v:]
 		}
-		p.Settings[i] = s
+		out[i] = s
 	}
-	return p
+	t.shared[n] = out
+	return out
 }

@@ -37,6 +37,8 @@ type Report struct {
 	Refused   *Refused       `json:"refused,omitempty"`
 	Source    Source         `json:"source"`
 	Hold      *snapshot.Hold `json:"hold,omitempty"`
+	Snapshot  *Snapshot      `json:"snapshot,omitempty"`    // that serves
+	Unused    []string       `json:"kept_unused,omitempty"` // kept sites that could not serve at the start, and why
 	Objects   Objects        `json:"objects"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
@@ -65,6 +67,13 @@ type Refused struct {
 	Total       int       `json:"total"`
 }
 
+// Snapshot says what serves was made of. Brokers with the same digest give the
+// same answers.
+type Snapshot struct {
+	Digest string `json:"digest"`
+	snapshot.Inputs
+}
+
 // Source says whether the site's source answers.
 type Source struct {
 	Failures int       `json:"failures"` // in a row
@@ -88,8 +97,11 @@ func (b *Broker) report(s snapshot.Status) Report {
 	confinement, _ := b.Worker()
 	r := Report{
 		Version: b.Version, PID: os.Getpid(), Started: b.Started.UTC(), UptimeS: int64(b.Now().Sub(b.Started) / time.Second),
-		State: Line(s), Site: s.Source, Hold: s.Hold, Worker: confinement, Listeners: b.Listeners,
+		State: Line(s), Site: s.Source, Hold: s.Hold, Unused: s.Unused, Worker: confinement, Listeners: b.Listeners,
 		Source: Source{Failures: s.Failures, Since: s.FailingSince, NextLook: s.NextLook},
+	}
+	if s.Serving.Revision.ID != "" {
+		r.Snapshot = &Snapshot{s.Inputs.Digest(), s.Inputs}
 	}
 	if s.Failures > 0 {
 		r.Source.Reason = s.Fetched.Reason

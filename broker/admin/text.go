@@ -33,6 +33,12 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	p.printf("\n")
 	p.source(r.Source)
+	if s := r.Snapshot; s != nil {
+		p.printf("snapshot   %.12s (library %.12s, program %.12s, %s %.12s)\n", s.Digest, s.Library, s.Program, clean(s.Timezone), s.Clock)
+	}
+	for _, kept := range r.Unused {
+		p.printf("NOT USED   %s\n", cut(kept, 400))
+	}
 	p.printf("serves     %s, %s, %s, %s\n", count(r.Objects.Profiles, "profile"), count(r.Objects.Servers, "server"),
 		count(r.Objects.Cases, "case"), count(r.Objects.Warnings, "warning"))
 	confinement := r.Worker

@@ -45,7 +45,11 @@ func quiet() admin.Report {
 			{Stage: "Verified", Reason: "not configured"},
 			good("Compiled", "2026-03-02 14:00:02"), good("Tested", "2026-03-02 14:00:02"), good("Serving", "2026-03-02 14:00:03"),
 		},
-		Source:    admin.Source{NextLook: at("2026-03-02 14:30:12")},
+		Source: admin.Source{NextLook: at("2026-03-02 14:30:12")},
+		Snapshot: &admin.Snapshot{Digest: strings.Repeat("0d", 32), Inputs: snapshot.Inputs{
+			Revision: goodCommit, Library: strings.Repeat("1b", 32), Program: strings.Repeat("2a", 32),
+			Timezone: "Europe/Berlin", Clock: strings.Repeat("3c", 32),
+		}},
 		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
 		Worker:    "no network, no files, no programs",
 		Listeners: []string{"http 127.0.0.1:8080", "metrics 127.0.0.1:9090"},
@@ -68,6 +72,10 @@ func trouble() admin.Report {
 		},
 	}
 	r.Source = admin.Source{Failures: 4, Since: at("2026-03-02 14:20:00"), Reason: "fetch: dial tcp: connection refused", NextLook: at("2026-03-02 14:34:30")}
+	r.Unused = []string{
+		"/var/lib/x2broker/last-good.2.site is damaged: digest is wrong: truncated or damaged",
+		"/var/lib/x2broker/last-good.3.site is not accepted by the rules of verify as they are now: commit " + badCommit + " is refused: it is\x1b[2J not signed",
+	}
 	r.Hold = &snapshot.Hold{
 		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
 		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),

@@ -46,13 +46,25 @@ func (k *Keeper) notSpared(err error) {
 	}
 }
 
-// saveCompiled keeps what the compiler knows, and what the kept site came to if
-// it is the one that serves.
+// build compiles a revision from its sources, with what the compiler knew in an
+// earlier process.
+func (k *Keeper) build(ctx context.Context, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
+	if !k.compiled {
+		k.compiled = true
+		k.loadCompiled()
+	}
+	k.unsaved = true
+	return k.builder.Build(ctx, rev, tree)
+}
+
+// saveCompiled keeps what the compiler has learnt, and what the kept site came to
+// if it is the one that serves.
 func (k *Keeper) saveCompiled() {
 	if k.stateDir == "" {
 		return
 	}
-	if cache, is := k.builder.catalogs.(Cache); is {
+	if cache, is := k.builder.catalogs.(Cache); is && k.unsaved {
+		k.unsaved = false
 		if data, err := cache.Cache(); err == nil && data != nil {
 			k.notKept(writeSealed(k.stateDir, compiledName, data))
 		}
@@ -95,7 +107,7 @@ func (k *Keeper) rebuild(ctx context.Context, rev source.Revision, tree *source.
 		return snap, snap.Warnings
 	}
 	k.notSpared(err)
-	return k.builder.Build(ctx, rev, tree)
+	return k.build(ctx, rev, tree)
 }
 
 func (k *Keeper) loadReady(ctx context.Context, rev source.Revision, tree *source.Tree) (*Snapshot, error) {

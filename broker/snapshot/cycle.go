@@ -32,26 +32,26 @@ func (e *RefusedError) Error() string {
 }
 
 // Refresh asks the source once, and compiles and serves what is new. At the
-// first call it begins with the kept site. The error is a [*RefusedError] if
+// first call it begins with the kept sites. The error is a [*RefusedError] if
 // the newest revision does not compile, whether that was found now or earlier;
-// otherwise that of the source or of the context.
+// otherwise that of the source or of the context. When an operator's order stops
+// it there is no error.
 func (k *Keeper) Refresh(ctx context.Context) error {
-	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	ctx, done, err := k.takeTurn(ctx, false)
+	if err != nil {
+		return err
 	}
-	if !k.restored {
-		k.restored = true
-		k.loadCompiled()
-		k.restore(ctx)
-	}
-	err := k.follow(ctx)
+	defer done()
+	k.begin(ctx)
+	err = k.follow(ctx)
 	k.writeUnkept()
-	k.saveCompiled()
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // stopping is no failure of the source
+	stopped := context.Cause(ctx)
+	if errors.Is(stopped, errOrdered) {
+		return nil
+	}
+	k.saveCompiled() // also at the end, for the next start
+	if stopped != nil {
+		return stopped // which is no failure of the source
 	}
 	if err != nil {
 		k.failed(err)
@@ -62,6 +62,14 @@ func (k *Keeper) Refresh(ctx context.Context) error {
 		return k.refused
 	}
 	return nil
+}
+
+// begin looks at the kept sites, once.
+func (k *Keeper) begin(ctx context.Context) {
+	if !k.restored {
+		k.restore(ctx)
+		k.restored = ctx.Err() == nil
+	}
 }
 
 // follow takes the newest revision as far as it gets. Its error is of the
@@ -108,9 +116,7 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 // unverified refuses a commit that the source found unverified, once.
 func (k *Keeper) unverified(u *source.UnverifiedError) {
 	if k.refused == nil || k.refused.Revision.ID != u.Commit {
-		k.refuse(&RefusedError{source.Revision{ID: u.Commit}, Verified, schema.Diagnostics{{
-			Severity: schema.Error, Pos: schema.Position{File: "."}, Message: u.Err.Error(),
-		}}})
+		k.refuse(unverifiedError(source.Revision{ID: u.Commit}, u))
 	}
 }
 
@@ -172,7 +178,13 @@ type candidate struct {
 // unless an operator asks for the revision himself. Its error is of the source
 // or of the context.
 func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool) (*candidate, error) {
-	if k.verified != nil { // by the source, before it gave the revision
+	// What Fetch gave it has just accepted; what an operator names, some time ago.
+	if u, err := new(source.UnverifiedError), k.accepts(ctx, rev); errors.As(err, &u) {
+		return &candidate{refused: unverifiedError(rev, u)}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if k.verified != nil {
 		k.note(func(s *Status) { s.Verified = Stage{Revision: rev, Time: k.now().UTC(), Reason: *k.verified} })
 	}
 	tree, err := k.source.Tree(ctx, rev)
@@ -180,7 +192,7 @@ func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool)
 		return nil, err
 	}
 	began := k.now()
-	snap, diags := k.builder.Build(ctx, rev, tree)
+	snap, diags := k.build(ctx, rev, tree)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -216,7 +228,7 @@ func (k *Keeper) reached(rev source.Revision, began time.Time) Stage {
 // serveKept keeps the revision on disk, and then serves it: a crash right after
 // the first answer must not lose what gave it. Called with swap locked.
 func (k *Keeper) serveKept(c *candidate, reason string) {
-	k.keep(c.snap.Revision, c.tree)
+	k.keep(c.snap, c.tree)
 	k.writeUnkept()
 	k.serve(c.snap, reason)
 }
@@ -227,12 +239,16 @@ func (k *Keeper) serve(snap *Snapshot, reason string) {
 	now := k.now().UTC()
 	snap.Compiled = now
 	before := k.current.Swap(snap)
-	k.remember(snap.Revision, k.hold != nil)
+	k.remember(snap.Revision, k.hold != nil || reason == keptOnDisk)
 	if k.hold == nil || k.refused != nil && k.refused.Revision.ID == snap.Revision.ID {
 		k.refused = nil
 	}
 	k.note(func(s *Status) {
 		s.Serving = Stage{Revision: snap.Revision, Time: now, Reason: reason}
+		s.Inputs = snap.Inputs
+		if reason != keptOnDisk {
+			s.Unused = nil
+		}
 		if k.refused == nil {
 			s.Refused = nil
 		}
@@ -241,7 +257,7 @@ func (k *Keeper) serve(snap *Snapshot, reason string) {
 	if before != nil {
 		log = log.With("before", before.Revision.ID)
 	}
-	log.Info("revision serves", "from", reason, "profiles", len(snap.Catalog.Profiles),
+	log.Info("revision serves", "from", reason, "digest", snap.Inputs.Digest(), "profiles", len(snap.Catalog.Profiles),
 		"servers", len(snap.Catalog.Servers), "warnings", len(snap.Warnings))
 	k.logDiagnostics(slog.LevelWarn, snap.Revision, snap.Warnings)
 	if before == nil {

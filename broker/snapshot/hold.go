@@ -62,12 +62,12 @@ var ErrNoHistory = errors.New("has no history: only a site in a Git repository c
 
 // Pin serves one revision of the site's history and stays there until the order
 // ends. The revision passes all gates but the lock-out guard before anything
-// changes: the error is a *[RefusedError] if it does not. Pin waits for a
-// compilation that is running.
+// changes: the error is a *[RefusedError] if it does not. Pin stops a fetch or a
+// compilation that is running, and is stopped by a later order.
 func (k *Keeper) Pin(ctx context.Context, id string, o Order) (*Hold, error) {
 	return k.pin(ctx, "pin", o, func(ctx context.Context, h History) (source.Revision, error) {
 		s := k.Status()
-		return h.Find(ctx, id, s.Fetched.Revision, s.Serving.Revision)
+		return h.Find(ctx, id, append(k.everServed(), s.Fetched.Revision, s.Serving.Revision)...)
 	})
 }
 
@@ -85,24 +85,32 @@ func (k *Keeper) Includes(ctx context.Context, rev source.Revision, id string) b
 	return err == nil
 }
 
-// Rollback pins the revision that served before the present one. Again, it goes
-// one further back.
+// Rollback pins the revision that served before the present one, of those that
+// are accepted now. Again, it goes one further back.
 func (k *Keeper) Rollback(ctx context.Context, o Order) (*Hold, error) {
-	return k.pin(ctx, "rollback", o, func(context.Context, History) (source.Revision, error) {
-		k.swap.Lock()
-		defer k.swap.Unlock()
-		k.loadOrders()
-		return k.servedBefore(k.servingID())
+	return k.pin(ctx, "rollback", o, func(ctx context.Context, _ History) (source.Revision, error) {
+		for id := k.servingID(); ; {
+			rev, err := k.servedBefore(id)
+			if err != nil {
+				return rev, err
+			}
+			u := new(source.UnverifiedError)
+			if err := k.accepts(ctx, rev); !errors.As(err, &u) {
+				return rev, err
+			}
+			k.revision(rev).Warn("rollback goes past a revision that is not accepted any more", "reason", u.Err, "by", o.By)
+			id = rev.ID
+		}
 	})
 }
 
 func (k *Keeper) pin(ctx context.Context, action string, o Order, find func(context.Context, History) (source.Revision, error)) (*Hold, error) {
-	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	ctx, done, err := k.takeTurn(ctx, true)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
+	k.begin(ctx)
 	history, is := k.source.(History)
 	if !is {
 		return nil, fmt.Errorf("site %s %w", k.source, ErrNoHistory)
@@ -123,6 +131,9 @@ func (k *Keeper) pin(ctx context.Context, action string, o Order, find func(cont
 	}
 	k.swap.Lock()
 	defer k.swap.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	k.loadOrders()
 	hold := &Hold{Kind: Pin, Revision: rev, By: o.By, UID: o.UID, Reason: o.Reason, Since: k.now().UTC(), Until: o.Until.UTC()}
 	if err := k.order(action, hold); err != nil {
@@ -134,8 +145,8 @@ func (k *Keeper) pin(ctx context.Context, action string, o Order, find func(cont
 	return hold, nil
 }
 
-// Freeze keeps what serves until the order ends. It does not wait: a revision
-// that is being compiled will not serve.
+// Freeze keeps what serves until the order ends. It does not wait: a fetch or a
+// compilation that is running is stopped.
 func (k *Keeper) Freeze(o Order) (*Hold, error) {
 	k.swap.Lock()
 	defer k.swap.Unlock()
@@ -145,7 +156,11 @@ func (k *Keeper) Freeze(o Order) (*Hold, error) {
 		return nil, errors.New("nothing serves that could be frozen: x2broker status says why")
 	}
 	hold := &Hold{Kind: Freeze, Revision: serving.Revision, By: o.By, UID: o.UID, Reason: o.Reason, Since: k.now().UTC(), Until: o.Until.UTC()}
-	return hold, k.order("freeze", hold)
+	if err := k.order("freeze", hold); err != nil {
+		return nil, err
+	}
+	k.interrupt()
+	return hold, nil
 }
 
 // Lift ends a hold of that kind, and the source is followed again at once.

@@ -56,7 +56,9 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	status  Status
-	changed chan struct{} // closed when status has changed
+	changed chan struct{}           // closed when status has changed
+	stop    context.CancelCauseFunc // ends what has the turn, nil for nothing
+	orders  int                     // that wait for the turn
 
 	// Whoever swaps a snapshot in, or changes what may be, holds swap. Locked
 	// after turn and before mu.
@@ -67,10 +69,13 @@ type Keeper struct {
 
 	// A cycle owns what follows; turn holds one token for it.
 	turn     chan struct{}
-	restored bool          // the kept site has been looked at
+	restored bool          // the kept sites have been looked at
+	compiled bool          // the compiler has been given what it knew in an earlier process
+	unsaved  bool          // it may have learnt something
 	refused  *RefusedError // the newest revision, if it is refused
 	failure  string        // what went wrong last time, "" for nothing
 	kept     keptSite
+	slots    [len(keptNames)]keptSlot
 	ready    string            // digest of the kept site of which is on disk what it came to
 	verified *string           // see Options.Verified
 	unkept   *unkept           // what could not be written to StateDir yet

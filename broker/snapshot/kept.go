@@ -13,16 +13,17 @@ import (
 	"github.com/x2broker/x2broker/broker/source"
 )
 
-// The kept site is one file:
+// A kept site is one file:
 //
-//	x2broker kept site 1\n
+//	x2broker kept site 2\n
 //	<SHA-256 of all that follows this line, 64 hex digits>\n
+//	<number, the highest for what served last> "<id of the revision>"\n
 //	<keptHeader as one line of JSON>\n
 //	<the bytes of the files, one after the other, in the order of the header>
 //
 // The digest finds what a crash or a disk damaged. Against people, the mode of
 // the state directory protects.
-const keptMagic = "x2broker kept site 1\n"
+const keptMagic = "x2broker kept site 2\n"
 
 // maxKeptBytes is more than any tree within the limits takes.
 const maxKeptBytes = source.MaxTreeBytes + 4*source.MaxEntries*source.MaxPathBytes
@@ -30,6 +31,8 @@ const maxKeptBytes = source.MaxTreeBytes + 4*source.MaxEntries*source.MaxPathByt
 type keptHeader struct {
 	Source   string          `json:"source"` // the name of the source
 	Revision source.Revision `json:"revision"`
+	Rules    string          `json:"rules"` // by which it was verified, see [Verifying]; "" if by none
+	Inputs   Inputs          `json:"inputs"`
 	Files    []keptFile      `json:"files"`
 }
 
@@ -40,9 +43,9 @@ type keptFile struct {
 
 // encodeKept gives the parts of a kept site's file, in order. The contents are
 // not copied.
-func encodeKept(name string, rev source.Revision, tree *source.Tree) ([][]byte, error) {
-	header := keptHeader{Source: name, Revision: rev}
+func encodeKept(number int64, header keptHeader, tree *source.Tree) ([][]byte, error) {
 	parts := [][]byte{nil, nil}
+	header.Files = nil
 	for path, data := range tree.Files() {
 		header.Files = append(header.Files, keptFile{Path: path, Size: len(data)})
 		parts = append(parts, data)
@@ -51,7 +54,7 @@ func encodeKept(name string, rev source.Revision, tree *source.Tree) ([][]byte, 
 	if err != nil {
 		return nil, err
 	}
-	parts[1] = append(line, '\n')
+	parts[1] = fmt.Appendf(nil, "%d %q\n%s\n", number, header.Revision.ID, line)
 	h := sha256.New()
 	for _, part := range parts {
 		h.Write(part)
@@ -60,24 +63,27 @@ func encodeKept(name string, rev source.Revision, tree *source.Tree) ([][]byte, 
 	return parts, nil
 }
 
-// decodeKept reads what encodeKept wrote.
-func decodeKept(data []byte) (name string, rev source.Revision, tree *source.Tree, err error) {
-	fail := func(format string, args ...any) (string, source.Revision, *source.Tree, error) {
-		return "", source.Revision{}, nil, fmt.Errorf(format, args...)
-	}
+// checkKept gives the content of a kept site whose digest is right.
+func checkKept(data []byte) ([]byte, error) {
 	rest, ok := bytes.CutPrefix(data, []byte(keptMagic))
 	if !ok {
-		return fail("does not begin with %q", keptMagic)
+		return nil, fmt.Errorf("does not begin with %q", keptMagic)
 	}
 	digest, rest, ok := bytes.Cut(rest, []byte("\n"))
 	if sum := sha256.Sum256(rest); !ok || string(digest) != hex.EncodeToString(sum[:]) {
-		return fail("digest is wrong: truncated or damaged")
+		return nil, errors.New("digest is wrong: truncated or damaged")
 	}
-	header, tree, err := decodeContent(rest)
+	return rest, nil
+}
+
+// decodeKept reads what encodeKept wrote.
+func decodeKept(data []byte) (keptHeader, *source.Tree, error) {
+	content, err := checkKept(data)
 	if err != nil {
-		return fail("%w", err)
+		return keptHeader{}, nil, err
 	}
-	return header.Source, header.Revision, tree, nil
+	_, content, _ = bytes.Cut(content, []byte("\n"))
+	return decodeContent(content)
 }
 
 // keptDigest gives the digest that stands in what encodeKept wrote.
@@ -87,7 +93,19 @@ func keptDigest(data []byte) string {
 	return string(digest)
 }
 
-// decodeContent reads what stands behind the digest. It shares data.
+// keptLine gives what the first bytes of a file say of it; zero if they are not
+// of a kept site.
+func keptLine(data []byte) (number int64, revision string) {
+	rest, _ := bytes.CutPrefix(data, []byte(keptMagic))
+	_, rest, _ = bytes.Cut(rest, []byte("\n"))
+	line, _, whole := bytes.Cut(rest, []byte("\n"))
+	if n, err := fmt.Sscanf(string(line), "%d %q", &number, &revision); !whole || err != nil || n != 2 || number < 0 {
+		return 0, ""
+	}
+	return number, revision
+}
+
+// decodeContent reads the header and the files. It shares data.
 func decodeContent(data []byte) (header keptHeader, tree *source.Tree, err error) {
 	line, rest, ok := bytes.Cut(data, []byte("\n"))
 	if !ok {
@@ -110,11 +128,14 @@ func decodeContent(data []byte) (header keptHeader, tree *source.Tree, err error
 	return header, tree, err
 }
 
-// readKept reads a kept site, but no more of it than one can be long.
-func readKept(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, min(limit, math.MaxInt64-1)+1))
-	if err == nil && int64(len(data)) > limit {
+// readKept reads a kept site of about that size, but no more of it than one can
+// be long.
+func readKept(r io.Reader, size, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(size, limit)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(r, min(limit, math.MaxInt64-1)+1))
+	if err == nil && int64(b.Len()) > limit {
 		err = fmt.Errorf("more than %d bytes", limit)
 	}
-	return data, err
+	return b.Bytes(), err
 }

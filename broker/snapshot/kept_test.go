@@ -26,13 +26,18 @@ func TestKeptSitesReadBackAsWritten(t *testing.T) {
 			ID: rapid.String().Draw(t, "id"), Subject: rapid.String().Draw(t, "subject"),
 			Time: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "time"), 0).UTC(),
 		}
-		parts, err := encodeKept("a source", rev, tree)
+		number := rapid.Int64Range(0, 1<<62).Draw(t, "number")
+		parts, err := encodeKept(number, keptHeader{Source: "a source", Revision: rev, Rules: "r"}, tree)
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, gotRev, got, err := decodeKept(bytes.Join(parts, nil))
-		if err != nil || name != "a source" || gotRev != rev || got.Digest() != tree.Digest() {
-			t.Fatalf("read %q %v %v", name, gotRev, err)
+		data := bytes.Join(parts, nil)
+		header, got, err := decodeKept(data)
+		if err != nil || header.Source != "a source" || header.Revision != rev || header.Rules != "r" || got.Digest() != tree.Digest() {
+			t.Fatalf("read %+v %v", header, err)
+		}
+		if n, id := keptLine(data); n != number || id != rev.ID {
+			t.Fatalf("the file says that it is number %d, %q", n, id)
 		}
 	})
 }
@@ -60,10 +65,10 @@ func TestHeadersThatLieAreRefused(t *testing.T) {
 
 func TestAKeptSiteThatIsTooLongIsNotReadToItsEnd(t *testing.T) {
 	r := strings.NewReader(strings.Repeat("x", 100))
-	if _, err := readKept(r, 10); err == nil || r.Len() != 89 {
+	if _, err := readKept(r, 100, 10); err == nil || r.Len() != 89 {
 		t.Errorf("%d bytes left, %v", r.Len(), err)
 	}
-	if data, err := readKept(strings.NewReader("0123456789"), 10); err != nil || len(data) != 10 {
+	if data, err := readKept(strings.NewReader("0123456789"), 3, 10); err != nil || len(data) != 10 {
 		t.Errorf("%q, %v", data, err)
 	}
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"errors"
 	"io"
 	"os"
@@ -10,12 +11,13 @@ import (
 	"sync"
 )
 
-// Files of the state directory that only spare work are sealed: the SHA-256 of
+// Files of the state directory that only spare work are sealed: the digest of
 // the executable that wrote them, that of the content, and the content. Another
 // executable may understand a site in another way, and ignores them.
 var errStale = errors.New("not written by this x2broker, or damaged")
 
-// executable is the digest of the running program.
+// executable is a digest of the running program: of its build id, which the go
+// command makes from all that is in it, or of its bytes if it has no such id.
 var executable = sync.OnceValues(func() ([]byte, error) {
 	f, err := os.Open("/proc/self/exe") // whatever becomes of its name
 	if err != nil {
@@ -23,9 +25,32 @@ var executable = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	_, err = io.Copy(h, f)
+	if id := buildID(f); id != nil {
+		h.Write(id)
+	} else {
+		_, err = io.Copy(h, f)
+	}
 	return h.Sum(nil), err
 })
+
+// buildID gives what `go tool buildid` prints of a program; nil if that is not of
+// the four parts that the go command makes, of which the last is of its content.
+func buildID(program io.ReaderAt) []byte {
+	file, err := elf.NewFile(program)
+	if err != nil {
+		return nil
+	}
+	section := file.Section(".note.go.buildid")
+	if section == nil {
+		return nil
+	}
+	const header = 16 // two sizes, a type, and the name "Go"
+	note, err := section.Data()
+	if err != nil || len(note) < header || bytes.Count(note[header:], []byte("/")) != 3 {
+		return nil
+	}
+	return note[header:]
+}
 
 func readSealed(dir, name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(dir, name))

@@ -39,8 +39,7 @@ func (k *Keeper) loadServed() {
 	}
 }
 
-// remember notes that a revision serves. One that operators went back to keeps
-// its place, so that a second rollback goes further back. Called with swap
+// remember notes that a revision serves. One that was gone back to keeps its place, so that a second rollback goes further back. Called with swap
 // locked.
 func (k *Keeper) remember(rev source.Revision, back bool) {
 	if k.stateDir == "" {
@@ -65,9 +64,19 @@ func (k *Keeper) remember(rev source.Revision, back bool) {
 	}
 }
 
-// servedBefore gives the revision that served before that one. Called with swap
-// locked.
+// everServed gives what a rollback can choose from.
+func (k *Keeper) everServed() []source.Revision {
+	k.swap.Lock()
+	defer k.swap.Unlock()
+	k.loadOrders()
+	return slices.Clone(k.served)
+}
+
+// servedBefore gives the revision that served before that one.
 func (k *Keeper) servedBefore(id string) (source.Revision, error) {
+	k.swap.Lock()
+	defer k.swap.Unlock()
+	k.loadOrders()
 	at := slices.IndexFunc(k.served, func(r source.Revision) bool { return r.ID == id })
 	if at < 1 {
 		return source.Revision{}, errors.New("nothing is known to have served before: x2broker pin COMMIT goes to any commit")

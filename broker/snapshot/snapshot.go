@@ -31,6 +31,7 @@ import (
 // answers a request loads it once and uses it to the end.
 type Snapshot struct {
 	Revision source.Revision
+	Inputs   Inputs // what it was made of
 	Catalog  *schema.Catalog
 	Policy   *policy.Engine
 	Warnings schema.Diagnostics // sorted by file and line
@@ -112,6 +113,7 @@ func (b *Builder) finish(ctx context.Context, rev source.Revision, tree *source.
 	}
 	return &Snapshot{
 		Revision: rev,
+		Inputs:   inputs(rev, catalog),
 		Catalog:  catalog,
 		Policy:   engine,
 		Warnings: diags,

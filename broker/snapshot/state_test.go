@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	keptName  = "last-good.site"
+	keptName  = "last-good.1.site" // the first that is written
 	readyName = "last-good.compiled"
 )
 
@@ -115,39 +115,6 @@ func TestTheKeptSiteIsPrivate(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 4 { // the others spare work, or say what served
 		t.Errorf("state directory has %v", entries)
-	}
-}
-
-func TestADamagedKeptSiteIsPutAside(t *testing.T) {
-	src := &fake{}
-	dir, file := kept(t, src, "one")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, content := range []string{"first", "second"} {
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		log := &logs{}
-		k := newKeeper(away(), log, stateDir(dir))
-		if err := k.Refresh(t.Context()); err == nil {
-			t.Error("no error from a source that is away")
-		}
-		serves(t, k, "")
-		if n := len(log.find("kept site is damaged, ignoring it")); n != 1 {
-			t.Errorf("said %d times", n)
-		}
-		if bad, err := os.ReadFile(file + ".bad"); err != nil || string(bad) != content {
-			t.Errorf("aside is %q, %v", bad, err)
-		}
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 4 { // the others spare work, or say what served
-		t.Errorf("state directory has %v", entries)
-	}
-	refresh(t, newKeeper(src, &logs{}, stateDir(dir)))
-	if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, data) {
-		t.Errorf("not written anew: %v", err)
 	}
 }
 
@@ -267,7 +234,7 @@ func TestAnInterruptedWriteLeavesTheOldSite(t *testing.T) {
 	serves(t, k, "one")
 	src.set("two", tree(t, site("two")))
 	refresh(t, k)
-	if entries, _ := os.ReadDir(dir); len(entries) != 4 { // the others spare work, or say what served
+	if entries, _ := os.ReadDir(dir); len(entries) != 5 { // two sites; the others spare work, or say what served
 		t.Errorf("state directory has %v", entries)
 	}
 }

@@ -37,6 +37,11 @@ type Status struct {
 
 	Refused *Refusal // nil for nothing
 	Hold    *Hold    // nil for nothing
+	Inputs  Inputs   // of the revision that serves; zero before the first
+
+	// Unused are the kept sites that could not serve at the start, and why; none
+	// once another revision serves.
+	Unused []string
 }
 
 // Stage is one step of a revision's way. Its Revision is zero before the first.

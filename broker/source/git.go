@@ -26,12 +26,16 @@ type Git struct {
 	dir     string // the store
 	timeout time.Duration
 	verify  func(context.Context, *Objects, plumbing.Hash, plumbing.Hash) error
+	recheck func(context.Context, *Objects, plumbing.Hash) error
+	rules   string
 	log     *slog.Logger
 
 	mu       sync.Mutex
 	tip      plumbing.Hash // what the ref was at the last Fetch, a commit or a tag
 	rev      Revision      // the commit that tip leads to
-	verified plumbing.Hash // the commit that verify accepted last, zero for none
+	known    bool          // what follows has been read
+	accepted plumbing.Hash // the commit that verify accepted last, zero for none
+	fallen   bool          // it is not by the rules of now
 	barred   plumbing.Hash // a tip that cannot be fetched, whatever is tried
 	why      error         // what is wrong with it
 	tree     *Tree         // that was read last
@@ -66,6 +70,8 @@ func newGit(cfg Config) (*Git, error) {
 		dir:     filepath.Join(cfg.StoreDir, "site.git"),
 		timeout: cfg.Timeout,
 		verify:  cfg.Verify,
+		recheck: cfg.Recheck,
+		rules:   cfg.Rules,
 		log:     cfg.Log,
 	}
 	if g.timeout <= 0 {

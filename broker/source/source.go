@@ -64,6 +64,12 @@ type Config struct {
 	// it. What Verify refuses Fetch does not give, and asks again the next time.
 	// objects may be used until Verify returns.
 	Verify func(ctx context.Context, objects *Objects, from, to plumbing.Hash) error
+
+	// Rules names what Verify goes by; "" if Verify refuses nothing. A commit that
+	// was accepted by rules of another name counts only if Recheck accepts it,
+	// which is asked about it and all before it.
+	Rules   string
+	Recheck func(ctx context.Context, objects *Objects, commit plumbing.Hash) error
 }
 
 // Auth names the files that let a broker in at a server, and the server be

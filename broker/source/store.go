@@ -36,7 +36,10 @@ func (e *damageError) Error() string { return e.err.Error() }
 func (e *damageError) Unwrap() error { return e.err }
 
 // store is our bare repository while it is being used.
-type store struct{ *filesystem.Storage }
+type store struct {
+	*filesystem.Storage
+	dir string
+}
 
 // withStore opens the store for the length of f. Nothing stays open between
 // two uses, so no index in memory can disagree with the disk. A panic in go-git,
@@ -64,14 +67,11 @@ func withStore(dir string, write bool, f func(*store) error) (err error) {
 			return &damageError{fmt.Errorf("init: %w", err)}
 		}
 	}
-	return f(&store{storage})
+	return f(&store{storage, dir})
 }
 
 // siteRef is where the store keeps the ref, whatever its name in the repository.
 const siteRef plumbing.ReferenceName = "refs/x2broker/site"
-
-// verifiedRef is the commit that Config.Verify accepted last.
-const verifiedRef plumbing.ReferenceName = "refs/x2broker/verified"
 
 // fetchInto fetches what the store at dir lacks and gives the commit that the
 // ref leads to, if it is accepted.
@@ -79,12 +79,8 @@ func (g *Git) fetchInto(ctx context.Context, r *remote, dir string) (rev Revisio
 	var haves []plumbing.Hash
 	missing := false
 	err = withStore(dir, true, func(s *store) error {
-		err := s.HasEncodedObject(r.tip)
-		if missing = errors.Is(err, plumbing.ErrObjectNotFound); missing {
-			haves, err = s.haves(), nil
-		}
-		if err != nil {
-			return &damageError{err}
+		if missing = s.lacks(r.tip); missing {
+			haves = s.haves()
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,5 +234,43 @@ func TestATransferThatBreaksOffAnywhereDoesNoHarm(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(store); len(entries) != 1 {
 		t.Errorf("left in the store: %v", entries)
+	}
+}
+
+// What the store has is not asked for again: not by the next process, and not
+// when the branch goes back to a commit or on to one that was there before.
+func TestACommitIsFetchedOnce(t *testing.T) {
+	repo := gittest.New(t)
+	server := repo.ServeHTTPS()
+	packs := 0
+	server.Instead(func(w http.ResponseWriter, r *http.Request, git http.Handler) {
+		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") && r.Method == http.MethodPost {
+			packs++
+		}
+		git.ServeHTTP(w, r)
+	})
+	cfg := source.Config{URL: server.URL, StoreDir: t.TempDir(), Auth: source.Auth{CAFile: server.CAFile}}
+	src := open(t, cfg)
+	var commits []string
+	for i := range 3 {
+		commits = append(commits, repo.Commit(gittest.Commit{Files: site(fmt.Sprint(i))}))
+		fetch(t, src)
+	}
+	if packs != 3 {
+		t.Fatalf("%d packs for 3 commits", packs)
+	}
+	for i, tip := range []string{commits[2], commits[0], commits[2], commits[1]} {
+		repo.Branch("main", tip)
+		for range 2 {
+			if rev, _ := fetch(t, src); rev.ID != tip {
+				t.Fatalf("fetched %s, want %s", rev.ID, tip)
+			}
+		}
+		if i == 1 {
+			src = open(t, cfg)
+		}
+	}
+	if packs != 3 {
+		t.Errorf("%d packs were fetched of what the store had", packs-3)
 	}
 }

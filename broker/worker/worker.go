@@ -257,7 +257,7 @@ type process struct {
 
 func start(command []string, memory int64) (*process, error) {
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = []string{"GOGC=200", fmt.Sprintf("%s=%d", memoryVariable, memory)}
+	cmd.Env = []string{fmt.Sprintf("%s=%d", memoryVariable, memory)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // signals to the broker are for the broker
 	stderr := &lastWords{}
 	cmd.Stderr = stderr

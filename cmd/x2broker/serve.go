@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/net/netutil"
 
 	"github.com/x2broker/x2broker/broker/config"
@@ -25,7 +24,6 @@ import (
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
-	"github.com/x2broker/x2broker/broker/source/verify"
 )
 
 // Limits on what clients may hold open.
@@ -223,8 +221,7 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 		URL: cfg.Site.URL, Ref: cfg.Site.Ref, StoreDir: filepath.Join(cfg.StateDir, "git"),
 		Timeout: cfg.Site.Timeout, Auth: source.Auth(cfg.Site.Auth), Log: log,
 	}
-	var err error
-	if src.Verify, err = verification(cfg.Verify, log); err != nil {
+	if err := verification(&src, cfg.Verify, log); err != nil {
 		return nil, err
 	}
 	opened, err := source.Open(src)
@@ -232,48 +229,6 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 		return nil, fmt.Errorf("site %q is a directory, which has no signed commits: give its repository, or verify: mode: \"off\"", cfg.Site.URL)
 	}
 	return opened, err
-}
-
-// verified is what the status says of commits in this mode of verify.
-func verified(mode string) *string {
-	said := ""
-	switch mode {
-	case config.VerifyEnforce:
-	case config.VerifyWarn:
-		said = "mode warn: the log says what enforce would refuse"
-	default:
-		return nil
-	}
-	return &said
-}
-
-// verification is what a Git source asks about each new commit, nil for mode off.
-func verification(cfg config.Verify, log *slog.Logger) (func(context.Context, *source.Objects, plumbing.Hash, plumbing.Hash) error, error) {
-	if cfg.Mode == "" || cfg.Mode == config.VerifyOff {
-		return nil, nil
-	}
-	verifier, err := verify.New(cfg.Rules)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, objects *source.Objects, accepted, tip plumbing.Hash) error {
-		report, err := verifier.Verify(ctx, objects, accepted, tip, time.Now())
-		for _, c := range report.Commits {
-			for _, w := range c.Warnings {
-				log.WarnContext(ctx, "commit verified with a warning", "commit", c.Hash, "signer", c.Signer, "warning", w)
-			}
-		}
-		if err == nil {
-			err = report.Err()
-		}
-		if cfg.Mode == config.VerifyEnforce {
-			return err
-		}
-		if err != nil {
-			log.WarnContext(ctx, "mode enforce would refuse the newest commit", "commit", tip.String(), "reason", err)
-		}
-		return source.ErrTolerated
-	}, nil
 }
 
 // listen opens all listeners or none; handed is open already, nil for none.

@@ -16,6 +16,7 @@ type check struct {
 	history *history
 	objects Objects
 	now     time.Time
+	again   bool // accepted when now was another time
 	differ  *differ
 }
 
@@ -33,7 +34,7 @@ func (k *check) commit(i int) (Commit, error) {
 		return out, nil
 	}
 	out.Subject, out.Author = c.subject(), c.author.String()
-	who, err := k.v.identify(c.signature, c.payload, k.now)
+	who, err := k.v.identify(c.signature, c.payload, k.now, k.again)
 	out.Key = who.fingerprint
 	if who.by != nil {
 		out.Signer = who.by.name

@@ -25,7 +25,7 @@ var errOpenPGP = errors.New("has an OpenPGP signature that is damaged, or more t
 // identifyOpenPGP does what gpg --verify does, but finds one signature only,
 // and holds the key against now instead of against the date that the signer
 // has written into the signature.
-func (v *Verifier) identifyOpenPGP(signature string, payload []byte, now time.Time) (signed, error) {
+func (v *Verifier) identifyOpenPGP(signature string, payload []byte, now time.Time, again bool) (signed, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sig, err := readOpenPGP(signature)
@@ -48,7 +48,11 @@ func (v *Verifier) identifyOpenPGP(signature string, payload []byte, now time.Ti
 			continue
 		}
 		who = signed{by: k.holder, fingerprint: openpgpFingerprint(public.Fingerprint)}
-		if reason = v.checkOpenPGP(k, public, sig, payload, now); reason == nil {
+		reason = v.checkOpenPGP(k, public, sig, payload, now)
+		if reason != nil && again && v.checkOpenPGP(k, public, sig, payload, sig.CreationTime) == nil {
+			reason = nil // it has expired since
+		}
+		if reason == nil {
 			return who, nil
 		}
 		if len(sig.IssuerFingerprint) > 0 {

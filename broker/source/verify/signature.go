@@ -30,8 +30,9 @@ type signed struct {
 }
 
 // identify finds the holder of the key that made the signature. The error
-// continues "commit X ..."; what is known of the key comes with it.
-func (v *Verifier) identify(signature string, payload []byte, now time.Time) (signed, error) {
+// continues "commit X ..."; what is known of the key comes with it. again is for
+// a commit that was accepted earlier, when the key had its time.
+func (v *Verifier) identify(signature string, payload []byte, now time.Time, again bool) (signed, error) {
 	switch {
 	case signature == "":
 		return signed{}, errUnsigned
@@ -45,13 +46,13 @@ func (v *Verifier) identify(signature string, payload []byte, now time.Time) (si
 	case "-----BEGIN SSH SIGNATURE-----":
 		who, err = v.identifySSH(signature, payload)
 	case "-----BEGIN PGP SIGNATURE-----":
-		who, err = v.identifyOpenPGP(signature, payload, now)
+		who, err = v.identifyOpenPGP(signature, payload, now, again)
 	case "-----BEGIN SIGNED MESSAGE-----":
 		err = errors.New("is signed with S/MIME, which is not followed: sign with an SSH or OpenPGP key")
 	default:
 		err = errors.New("has a signature of an unknown kind: sign with an SSH or OpenPGP key")
 	}
-	if err != nil {
+	if err != nil || again {
 		return who, err
 	}
 	return who, who.by.usableAt(now)

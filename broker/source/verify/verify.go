@@ -20,8 +20,9 @@
 //
 // Keys are held against the time of the check, which is that of the first
 // acceptance. The dates in a commit are whatever its author writes there, so
-// they decide nothing. What was accepted once is not looked at again when a
-// key expires or is revoked later.
+// they decide nothing. What was accepted once stays so when a key expires later.
+// By rules that have changed, as by one more key that is revoked, it must be
+// accepted again: see [Verifier.Recheck].
 //
 // # Merges
 //
@@ -241,6 +242,34 @@ func (v *Verifier) Verify(ctx context.Context, objects Objects, accepted, tip pl
 	if report.Rewrite = line.rewrite; report.Rewrite != "" {
 		return report, nil
 	}
+	return report, v.commits(&check{v: v, history: h, objects: objects, now: now}, line, &report)
+}
+
+// Recheck says whether the rules accept a commit that other rules accepted, with
+// all before it back to [Rules.Since]. Only the ends of keys do not count: they
+// were not over when the commit was accepted. The error is as that of Verify.
+func (v *Verifier) Recheck(ctx context.Context, objects Objects, accepted plumbing.Hash, now time.Time) (Report, error) {
+	report := Report{Tip: accepted.String(), Commits: []Commit{}}
+	h := newHistory(ctx, objects)
+	line, err := v.read(h, plumbing.ZeroHash, accepted)
+	if err != nil {
+		return report, err
+	}
+	if !v.rules.Since.IsZero() {
+		report.Base = v.rules.Since.String()
+		if h.contains(line.trusted[0], line.tip) {
+			return report, nil
+		}
+	}
+	if report.Rewrite = line.rewrite; report.Rewrite != "" {
+		return report, nil
+	}
+	return report, v.commits(&check{v: v, history: h, objects: objects, now: now, again: true}, line, &report)
+}
+
+// commits holds each new commit against the rules.
+func (v *Verifier) commits(check *check, line line, report *Report) error {
+	h, tip := check.history, report.Tip[:shortDigits]
 	fresh := h.reachable(line.tip)
 	for _, trusted := range line.trusted {
 		h.subtract(fresh, trusted)
@@ -252,23 +281,23 @@ func (v *Verifier) Verify(ctx context.Context, objects Objects, accepted, tip pl
 		}
 	}
 	if count > MaxCommits {
-		return report, fmt.Errorf("verify %s: %d commits are not accepted yet, more than %d: look at them, and set verify.since to a later commit", short(tip), count, MaxCommits)
+		return fmt.Errorf("verify %s: %d commits are not accepted yet, more than %d: look at them, and set verify.since to a later commit", tip, count, MaxCommits)
 	}
-	check := &check{v: v, history: h, objects: objects, now: now, differ: newDiffer(ctx, objects)}
+	check.differ = newDiffer(h.ctx, check.objects)
 	for i, in := range fresh {
 		if !in {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return report, fmt.Errorf("verify %s: %w", short(tip), context.Cause(ctx))
+		if err := h.ctx.Err(); err != nil {
+			return fmt.Errorf("verify %s: %w", tip, context.Cause(h.ctx))
 		}
 		c, err := check.commit(i)
 		if err != nil {
-			return report, fmt.Errorf("verify commit %s: %w", short(h.nodes[i].hash), err)
+			return fmt.Errorf("verify commit %s: %w", short(h.nodes[i].hash), err)
 		}
 		report.Commits = append(report.Commits, c)
 	}
-	return report, nil
+	return nil
 }
 
 // line is how the tip relates to what is trusted, as indexes of the history.
