@@ -73,8 +73,10 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 		}
 	}()
 	rev, err := k.source.Fetch(ctx)
-	if u := new(source.UnverifiedError); errors.As(err, &u) {
-		k.unverified(u)
+	if refused := refusal(err, Fetched); refused != nil {
+		if k.refused == nil || k.refused.Revision.ID != refused.Revision.ID {
+			k.refuse(refused)
+		}
 		if hold := k.holding(); hold != nil {
 			return k.stay(ctx, hold)
 		}
@@ -105,13 +107,25 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 	return err
 }
 
-// unverified refuses a commit that the source found unverified, once.
-func (k *Keeper) unverified(u *source.UnverifiedError) {
-	if k.refused == nil || k.refused.Revision.ID != u.Commit {
-		k.refuse(&RefusedError{source.Revision{ID: u.Commit}, Verified, schema.Diagnostics{{
-			Severity: schema.Error, Pos: schema.Position{File: "."}, Message: u.Err.Error(),
-		}}})
+// refusal makes of an error of the source what is to be said of the commit that
+// the source refuses, at that gate or as unverified; nil if it is no such error.
+func refusal(err error, gate string) *RefusedError {
+	unverified, fetch := new(source.UnverifiedError), new(source.FetchError)
+	var id string
+	switch {
+	case errors.As(err, &unverified):
+		id, gate, err = unverified.Commit, Verified, unverified.Err
+	case errors.As(err, &fetch) && fetch.Kind == source.Refused && fetch.Commit != "":
+		id = fetch.Commit
+		if err = fetch.Err; errors.Unwrap(err) != nil {
+			err = errors.Unwrap(err) // without the name of the source
+		}
+	default:
+		return nil
 	}
+	return &RefusedError{source.Revision{ID: id}, gate, schema.Diagnostics{{
+		Severity: schema.Error, Pos: schema.Position{File: "."}, Message: err.Error(),
+	}}}
 }
 
 // stay brings the held revision back if it does not serve, as after a restart
@@ -176,6 +190,10 @@ func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool)
 		k.note(func(s *Status) { s.Verified = Stage{Revision: rev, Time: k.now().UTC(), Reason: *k.verified} })
 	}
 	tree, err := k.source.Tree(ctx, rev)
+	if refused := refusal(err, Compiled); refused != nil { // what is in it cannot be read by a compiler
+		refused.Revision = rev
+		return &candidate{refused: refused}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +278,8 @@ func (k *Keeper) refuse(refused *RefusedError) {
 	k.note(func(s *Status) {
 		stage := Stage{Revision: rev, Time: now, Reason: summary(diags, shown[0])}
 		switch refused.Gate {
+		case Fetched:
+			s.Fetched = stage
 		case Verified:
 			s.Verified = stage
 		case Tested:
@@ -310,7 +330,12 @@ func (k *Keeper) failed(err error) {
 }
 
 func (k *Keeper) recovered() {
-	k.note(func(s *Status) { s.Failures, s.FailingSince, s.Fetched.Reason = 0, time.Time{}, "" })
+	k.note(func(s *Status) {
+		s.Failures, s.FailingSince = 0, time.Time{}
+		if s.Refused == nil || s.Refused.Gate != Fetched {
+			s.Fetched.Reason = ""
+		}
+	})
 	if k.failure != "" {
 		k.log.Info("site can be read again")
 	}
