@@ -40,14 +40,15 @@ type operators struct {
 	broker   *admin.Broker
 	metrics  *admin.Metrics
 	audience *audience.Record
-	control  net.Listener
+	stateDir string
+	control  net.Listener // nil while the socket cannot be made
 	scrapes  net.Listener // nil for none
 	log      *slog.Logger
 }
 
 // newOperators opens the control socket and the listener for metrics.
 func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
-	o := &operators{log: log, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
+	o := &operators{log: log, stateDir: cfg.StateDir, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
 		Version: version(), Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) {
 			if c := compiler.Confinement(); c != nil {
@@ -64,7 +65,9 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 		}
 		o.broker.Listeners = append(o.broker.Listeners, "metrics "+o.scrapes.Addr().String())
 	}
-	if o.control, err = admin.ListenControl(cfg.StateDir, log); err != nil {
+	if o.control, err = admin.ListenControl(cfg.StateDir, log); mayPass(err) {
+		log.Error("control socket cannot be made: x2broker status does not work before that, /readyz says the state", "err", err)
+	} else if err != nil {
 		if o.scrapes != nil {
 			o.scrapes.Close()
 		}
@@ -91,8 +94,22 @@ func (o *operators) people() []snapshot.Person {
 	return out
 }
 
+// controlAgain is the time between two tries to make the control socket.
+const controlAgain = 2 * time.Second
+
 // answer answers operators until the context ends.
 func (o *operators) answer(ctx context.Context) {
+	for o.control == nil {
+		select {
+		case <-time.After(controlAgain):
+		case <-ctx.Done():
+			return
+		}
+		var err error
+		if o.control, err = admin.ListenControl(o.stateDir, o.log); err == nil {
+			o.log.Info("control socket is there")
+		}
+	}
 	if err := admin.NewControl(o.broker, o.log).Serve(ctx, o.control); err != nil {
 		o.log.Error("control socket failed: x2broker status will not work until a restart", "err", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -79,7 +77,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	unlock, err := openStateDir(cfg.StateDir)
+	unlock, err := openStateDir(cfg.StateDir, log)
 	if err != nil {
 		return err
 	}
@@ -111,7 +109,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	ops.broker.Keeper = keeper
 	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
-		Handler:           routes(cfg, keeper, service, ops.metrics, log),
+		Handler:           routes(cfg, keeper, service, ops, log),
 		ReadHeaderTimeout: readTimeout / 3,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -149,29 +147,6 @@ func (c *serveCmd) settings() (*config.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// openStateDir makes the directory private and takes it for this process; the
-// lock ends with the process, however it ends.
-func openStateDir(dir string) (unlock func(), err error) {
-	wrap := func(err error) error {
-		return fmt.Errorf("cannot use the state directory %s: %w (choose another with --state-dir)", dir, err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, wrap(err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, wrap(err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, wrap(err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, wrap(errors.New("another x2broker uses it"))
-	}
-	return func() { f.Close() }, nil
 }
 
 func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
@@ -328,7 +303,7 @@ func named(cfg *config.Config, listeners []net.Listener) []string {
 }
 
 // routes is all that the broker answers over HTTP.
-func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, metrics *admin.Metrics, log *slog.Logger) http.Handler {
+func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, ops *operators, log *slog.Logger) http.Handler {
 	base := cfg.Listen.BasePath
 	if base == "/" {
 		base = ""
@@ -339,7 +314,8 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
 	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
 	if hook := cfg.Webhook; hook.Path != "" {
-		r.Handle(base+hook.Path, admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, metrics, time.Now, log))
+		ops.broker.Webhook = admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, ops.metrics, time.Now, log)
+		r.Handle(base+hook.Path, ops.broker.Webhook)
 	}
 	return r
 }
