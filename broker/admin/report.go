@@ -20,6 +20,7 @@ type Broker struct {
 	Version   string
 	Listeners []string                                // "http 127.0.0.1:8080"
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
+	Webhook   *Webhook                                // nil for none
 	Started   time.Time
 	Now       func() time.Time
 }
@@ -37,6 +38,8 @@ type Report struct {
 	Refused   *Refused       `json:"refused,omitempty"`
 	Source    Source         `json:"source"`
 	Hold      *snapshot.Hold `json:"hold,omitempty"`
+	Unkept    string         `json:"unkept,omitempty"` // why what serves is not on disk
+	Webhook   *HookCalls     `json:"webhook,omitempty"`
 	Objects   Objects        `json:"objects"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
@@ -88,8 +91,16 @@ func (b *Broker) report(s snapshot.Status) Report {
 	confinement, _ := b.Worker()
 	r := Report{
 		Version: b.Version, PID: os.Getpid(), Started: b.Started.UTC(), UptimeS: int64(b.Now().Sub(b.Started) / time.Second),
-		State: Line(s), Site: s.Source, Hold: s.Hold, Worker: confinement, Listeners: b.Listeners,
-		Source: Source{Failures: s.Failures, Since: s.FailingSince, NextLook: s.NextLook},
+		State: Line(s), Site: s.Source, Hold: s.Hold, Unkept: s.Unkept, Worker: confinement, Listeners: b.Listeners,
+		Source: Source{Failures: s.Failures, Since: s.FailingSince},
+	}
+	if !s.NextLook.IsZero() { // by the clock of now: it may have been set since
+		now := b.Now()
+		r.Source.NextLook = now.UTC().Add(s.NextLook.Sub(now))
+	}
+	if b.Webhook != nil {
+		calls := b.Webhook.Calls()
+		r.Webhook = &calls
 	}
 	if s.Failures > 0 {
 		r.Source.Reason = s.Fetched.Reason

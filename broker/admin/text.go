@@ -33,6 +33,12 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	p.printf("\n")
 	p.source(r.Source)
+	if r.Unkept != "" {
+		p.printf("state      what serves is not on disk, so that a restart needs the source:\n           %s\n", cut(r.Unkept, 300))
+	}
+	if r.Webhook != nil {
+		p.webhook(*r.Webhook)
+	}
 	p.printf("serves     %s, %s, %s, %s\n", count(r.Objects.Profiles, "profile"), count(r.Objects.Servers, "server"),
 		count(r.Objects.Cases, "case"), count(r.Objects.Warnings, "warning"))
 	confinement := r.Worker
@@ -123,6 +129,19 @@ func (p *page) source(s Source) {
 		return
 	}
 	p.printf("source     failed %s since %s%s:\n           %s\n", times(s.Failures), p.when(s.Since), next, cut(s.Reason, 300))
+}
+
+func (p *page) webhook(c HookCalls) {
+	text := count(c.Accepted, "call")
+	for _, other := range []struct {
+		n    int
+		what string
+	}{{c.Forbidden, "without a good signature"}, {c.Limited, "too many at once"}, {c.Bad, "malformed"}} {
+		if other.n > 0 {
+			text += fmt.Sprintf(", %d refused: %s", other.n, other.what)
+		}
+	}
+	p.printf("webhook    %s\n", text)
 }
 
 // when leaves out the date of today.

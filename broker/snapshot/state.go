@@ -96,6 +96,7 @@ func (k *Keeper) writeUnkept() {
 		return
 	}
 	digest, err := storeKept(k.stateDir, k.source.String(), u.rev, u.tree)
+	k.noteUnkept(err)
 	switch {
 	case err == nil:
 		k.unkept = nil
@@ -104,6 +105,17 @@ func (k *Keeper) writeUnkept() {
 	case !u.warned:
 		u.warned = true
 		k.log.Warn("site cannot be kept on disk: a restart will need its source", "revision", u.rev.ID, "dir", k.stateDir, "err", err)
+	}
+}
+
+// noteUnkept has the status say why the site is not on disk, nil for nothing.
+func (k *Keeper) noteUnkept(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	if k.Status().Unkept != why {
+		k.note(func(s *Status) { s.Unkept = why })
 	}
 }
 
