@@ -9,9 +9,11 @@ package admin
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/snapshot"
+	"github.com/x2broker/x2broker/schema"
 )
 
 // Broker is what a report is made of.
@@ -117,7 +119,7 @@ func (b *Broker) report(s snapshot.Status) Report {
 			Gate: f.Gate, Since: f.Time, Total: f.Total,
 		}
 		for _, d := range f.Diagnostics {
-			r.Refused.Diagnostics = append(r.Refused.Diagnostics, d.String())
+			r.Refused.Diagnostics = append(r.Refused.Diagnostics, said(d))
 		}
 	}
 	if snap := b.Keeper.Current(); snap != nil {
@@ -126,3 +128,6 @@ func (b *Broker) report(s snapshot.Status) Report {
 	}
 	return r
 }
+
+// said leaves out the place of what is about the whole commit.
+func said(d schema.Diagnostic) string { return strings.TrimPrefix(d.String(), ".: ") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/source"
@@ -300,10 +301,11 @@ func (k *Keeper) refuse(refused *RefusedError) {
 
 // summary says in one line what is wrong.
 func summary(diags schema.Diagnostics, first schema.Diagnostic) string {
+	text := strings.TrimPrefix(first.String(), ".: ") // what is about the whole commit has no place
 	if n := countErrors(diags); n != 1 {
-		return fmt.Sprintf("%d errors, the first: %s", n, first)
+		return fmt.Sprintf("%d errors, the first: %s", n, text)
 	}
-	return "1 error: " + first.String()
+	return "1 error: " + text
 }
 
 // failed logs what keeps the source from being read, once for each reason.

@@ -228,11 +228,16 @@ func (k *Keeper) held() *Hold {
 	return nil
 }
 
+const begunAnew = "(begun anew: the clock was set back)"
+
 // setBack has a hold begin anew when the clock is before its beginning: it was
 // set back, and the hold must not last as much longer. Called with swap locked.
 func (k *Keeper) setBack(h *Hold, now time.Time) *Hold {
 	again := *h
 	again.Since, again.Until = now.UTC(), now.Add(h.Until.Sub(h.Since)).UTC()
+	if !strings.HasSuffix(again.Reason, begunAnew) {
+		again.Reason = strings.TrimSpace(again.Reason + " " + begunAnew)
+	}
 	k.log.Warn("clock was set back, the hold begins anew", "hold", h.Kind, "since", h.Since, "now", now.UTC(), "until", again.Until)
 	if err := k.writeHold(&again); err != nil {
 		k.log.Warn("new end of the hold cannot be kept on disk", "err", err)

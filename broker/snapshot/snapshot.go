@@ -95,6 +95,9 @@ func (b *Builder) Build(ctx context.Context, rev source.Revision, tree *source.T
 func (b *Builder) finish(ctx context.Context, rev source.Revision, tree *source.Tree, catalog *schema.Catalog, diags schema.Diagnostics) (*Snapshot, schema.Diagnostics) {
 	modules, found := regoFiles(tree)
 	diags = append(diags, found...)
+	if catalog == nil && ctx.Err() != nil { // the CUE files took all the time, and policies are not to blame
+		return nil, diags.Sort()
+	}
 	var engine *policy.Engine
 	diags = append(diags, contain("policy", func() (d schema.Diagnostics) {
 		if catalog == nil { // of which nothing is worth remembering

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"reflect"
@@ -123,7 +124,7 @@ func (s *server) answer(req request) response {
 	ctx := context.Background()
 	if req.Limit >= 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, req.Limit)
+		ctx, cancel = context.WithTimeoutCause(ctx, req.Limit, fmt.Errorf("it took longer than %v", req.Limit.Round(100*time.Millisecond)))
 		defer cancel()
 	}
 	catalog, diags := s.compiler.Compile(ctx, tree)

@@ -40,15 +40,15 @@ type operators struct {
 	broker   *admin.Broker
 	metrics  *admin.Metrics
 	audience *audience.Record
-	stateDir string
+	state    *stateDir
 	control  net.Listener // nil while the socket cannot be made
 	scrapes  net.Listener // nil for none
 	log      *slog.Logger
 }
 
 // newOperators opens the control socket and the listener for metrics.
-func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
-	o := &operators{log: log, stateDir: cfg.StateDir, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
+func newOperators(cfg *config.Config, state *stateDir, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
+	o := &operators{log: log, state: state, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
 		Version: version(), Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) {
 			if c := compiler.Confinement(); c != nil {
@@ -105,9 +105,14 @@ func (o *operators) answer(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		var err error
-		if o.control, err = admin.ListenControl(o.stateDir, o.log); err == nil {
-			o.log.Info("control socket is there")
+		err := o.state.take()
+		if err == nil {
+			o.control, err = admin.ListenControl(o.state.path, o.log)
+		}
+		if err == nil {
+			o.log.Info("state directory can be written, x2broker status works")
+		} else if !mayPass(err) {
+			o.log.Error("state directory cannot be used", "dir", o.state.path, "err", err)
 		}
 	}
 	if err := admin.NewControl(o.broker, o.log).Serve(ctx, o.control); err != nil {

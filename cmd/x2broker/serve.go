@@ -77,11 +77,11 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	unlock, err := openStateDir(cfg.StateDir, log)
+	state, err := openStateDir(cfg.StateDir, log)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer state.release()
 	gate, err := newGate(cfg, log)
 	if err != nil {
 		return usageError(err)
@@ -96,7 +96,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	}
 	compiler := newCompiler(log)
 	defer compiler.Close()
-	ops, err := newOperators(cfg, compiler, log)
+	ops, err := newOperators(cfg, state, compiler, log)
 	if err != nil {
 		return err
 	}

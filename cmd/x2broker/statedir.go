@@ -11,36 +11,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openStateDir makes the directory private and takes it for this process; the
-// lock ends with the process, however it ends. On a disk that is read-only the
-// broker goes on without: what is kept there can serve, and nothing is written.
-func openStateDir(dir string, log *slog.Logger) (unlock func(), err error) {
-	fail := func(err error) (func(), error) {
-		return nil, fmt.Errorf("cannot use the state directory %s: %w (choose another with --state-dir)", dir, err)
+// A stateDir is the state directory, which is this process's alone as long as it
+// runs, however it ends.
+type stateDir struct {
+	path string
+	lock *os.File // nil while it is on a read-only disk
+}
+
+// openStateDir makes the directory private and takes it for this process. On a
+// disk that is read-only the broker goes on without: what is kept there can
+// serve, and nobody writes.
+func openStateDir(path string, log *slog.Logger) (*stateDir, error) {
+	d := &stateDir{path: path}
+	err := os.MkdirAll(path, 0o700)
+	if err == nil {
+		err = d.makePrivate()
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fail(err)
-	}
-	if info, err := os.Stat(dir); err != nil {
-		return fail(err)
-	} else if info.Mode().Perm() != 0o700 {
-		if err := os.Chmod(dir, 0o700); err != nil {
-			return fail(err)
+	if err == nil {
+		if err = d.take(); errors.Is(err, syscall.EROFS) {
+			log.Warn("state directory is on a read-only disk: nothing new can be kept", "dir", path, "err", err)
+			return d, nil
 		}
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	switch {
-	case errors.Is(err, syscall.EROFS):
-		log.Warn("state directory is on a read-only disk: nothing new can be kept", "dir", dir, "err", err)
-		return func() {}, nil
-	case err != nil:
-		return fail(err)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the state directory %s: %w (choose another with --state-dir)", path, err)
+	}
+	return d, nil
+}
+
+func (d *stateDir) makePrivate() error {
+	info, err := os.Stat(d.path)
+	if err != nil || info.Mode().Perm() == 0o700 {
+		return err
+	}
+	return os.Chmod(d.path, 0o700)
+}
+
+// take locks the directory, if it is not locked yet.
+func (d *stateDir) take() error {
+	if d.lock != nil {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(d.path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
 	}
 	if err := lock(f); err != nil {
 		f.Close()
-		return fail(err)
+		return err
 	}
-	return func() { f.Close() }, nil
+	d.lock = f
+	return nil
+}
+
+func (d *stateDir) release() {
+	if d.lock != nil {
+		d.lock.Close()
+	}
 }
 
 // lock takes a file for this process. Of such locks the kernel says who holds

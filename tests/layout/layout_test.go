@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"broker/session":        {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
 	"broker/frontend":       {},
 	"broker/frontend/plain": {"broker/session", "broker/frontend"},
-	"broker/admin":          {"broker/session", "broker/snapshot", "broker/farm"},
+	"broker/admin":          {"schema", "broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":          {"schema", "policy", "broker/snapshot", "broker/source"},
 
 	"client":               {},
@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/gitservers": {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
+	"tests/faults":         {"*"},
 	"tests/layout":         {"*"},
 	"tests/site":           {"*"},
 	"tests/x2goclient":     {},
