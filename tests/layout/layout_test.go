@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"tests/brokertest":     {"*"},
 	"tests/campus":         {"*"},
 	"tests/e2e":            {"*"},
+	"tests/e2e/disk":       {"*"},
 	"tests/e2e/gitservers": {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
