@@ -54,6 +54,10 @@ type broker struct {
 	newest string // id of the commit that was pushed last
 }
 
+// patience is how long a test waits for what the broker should say soon: some of
+// what runs beside it takes all that a machine has.
+const patience = 2 * brokertest.Deadline
+
 const hookSecret = "a secret of the forge"
 
 func newBroker(t *testing.T) *broker {
@@ -189,7 +193,7 @@ func (b *broker) reset() {
 // behind it.
 func (b *broker) await(what string, f func(text string, s snapshot.Status) bool) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), brokertest.Deadline)
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
 	defer cancel()
 	for {
 		s, changed := b.keeper.Watch()

@@ -9,6 +9,7 @@ package faults_test
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -30,6 +31,10 @@ func TestMain(m *testing.M) {
 		return
 	}
 	useOwnNameServer()
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil { // the faults mostly wait
+		panic(err)
+	}
 	brokertest.Main(m)
 }
 
@@ -50,6 +55,7 @@ type fault struct {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()

@@ -67,7 +67,7 @@ func (p *process) reached(stage string) {
 // Whatever a broker was at when it was killed, the next one serves the last good
 // commit at once, and goes on to the newest.
 func TestKilledInEveryState(t *testing.T) {
-	brokertest.Binary(t)
+	t.Parallel()
 	const endlessTest = "package x2go.access_test\n\ntest_endless if " + endless + "\n"
 	bomb := "package site\n\n_x: " + strings.TrimSuffix(strings.Repeat("({a: 1} | {b: 2} | {c: 3}) & ", 14), " & ") + "\n"
 	for name, at := range map[string]func(*process){
