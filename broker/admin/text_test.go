@@ -68,6 +68,8 @@ func trouble() admin.Report {
 		},
 	}
 	r.Source = admin.Source{Failures: 4, Since: at("2026-03-02 14:20:00"), Reason: "fetch: dial tcp: connection refused", NextLook: at("2026-03-02 14:34:30")}
+	r.Unkept = "write /var/lib/x2broker/last-good.site.new: no space left on device"
+	r.Webhook = &admin.HookCalls{Accepted: 12, Forbidden: 3, Limited: 980}
 	r.Hold = &snapshot.Hold{
 		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
 		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),
