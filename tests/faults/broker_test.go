@@ -232,6 +232,26 @@ func (b *broker) says(reason string) {
 	b.await(fmt.Sprintf("%q", reason), func(text string, _ snapshot.Status) bool { return strings.Contains(text, reason) })
 }
 
+// refused checks that the newest commit is refused at that gate, and so is said
+// to whoever waits for it; "" for not at all.
+func (b *broker) refused(gate string) {
+	b.Helper()
+	got, s := "", b.keeper.Status()
+	if s.Refused != nil {
+		got = s.Refused.Gate
+	}
+	if got != gate {
+		b.Errorf("refused at gate %q, want %q", got, gate)
+	}
+	if gate == "" {
+		return
+	}
+	waited, err := b.status.Wait(b.Context(), b.newest, patience)
+	if err != nil || waited.Outcome != admin.Refuses {
+		b.Errorf("status --wait: %s, %v", waited.Outcome, err)
+	}
+}
+
 // serves waits until the commit that was pushed last serves, kept on disk, with
 // nothing left to complain of.
 func (b *broker) serves(id string) {

@@ -15,6 +15,7 @@ import (
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/source/gittest"
 	"github.com/x2broker/x2broker/broker/source/verify"
@@ -25,12 +26,14 @@ import (
 var signatures = []fault{
 	{
 		name: "unsigned", reason: "is not signed",
+		gate:  snapshot.Verified,
 		setup: enforce,
 		begin: func(b *broker) { b.signed(nil) },
 		mend:  (*broker).back,
 	},
 	{
 		name: "bad signature", reason: "has a signature that does not fit it: it was changed after it was signed",
+		gate:  snapshot.Verified,
 		setup: enforce,
 		begin: func(b *broker) {
 			alice := b.sign
@@ -40,18 +43,21 @@ var signatures = []fault{
 	},
 	{
 		name: "revoked signer", reason: "which is revoked: look at what it changes, and let somebody sign with another key",
+		gate:  snapshot.Verified,
 		setup: enforce,
 		begin: func(b *broker) { b.signed(by(b, revoked)) },
 		mend:  (*broker).back,
 	},
 	{
 		name: "signer outside his path", reason: "is signed by bob@example.edu, who may not change policy/access.rego (rule 1): ask alice@example.edu",
+		gate:  snapshot.Verified,
 		setup: enforce,
 		begin: func(b *broker) { b.signed(by(b, bob), "policy/access.rego", "package x2go.access\n") },
 		mend:  (*broker).back,
 	},
 	{
 		name: "rewrite", reason: "the history was rewritten",
+		gate:  snapshot.Verified,
 		setup: enforce,
 		begin: func(b *broker) { b.commit(gittest.Commit{Files: site("rewritten"), Orphan: true}) },
 		mend:  (*broker).back,
@@ -131,11 +137,13 @@ func (b *broker) back() {
 var contents = []fault{
 	{
 		name: "100 MB blob", reason: `the repository has a large object: file "wall paper.iso", of 104857600 bytes; at most 16777216 are possible`,
+		gate:  snapshot.Fetched,
 		begin: func(b *broker) { b.push("large", "images/wall paper.iso", strings.Repeat("\x00", 100<<20)) },
 		mend:  (*broker).back, // out of the history, too
 	},
 	{
 		name: "200,000 files", reason: "the site has more than 100000 files and directories: make it smaller",
+		gate: snapshot.Compiled,
 		begin: func(b *broker) {
 			// Two hundred times the same directory of a thousand files.
 			file := b.repo.Object("blob", []byte("package site\n"))
@@ -154,28 +162,33 @@ var contents = []fault{
 	},
 	{
 		name: "symlink", reason: "profiles/lab.cue: symbolic links are not read: put the file itself here",
+		gate: snapshot.Compiled,
 		begin: func(b *broker) {
 			b.commit(gittest.Commit{Files: site("link"), Links: map[string]string{"profiles/lab.cue": "../../etc/passwd"}})
 		},
 	},
 	{
 		name: "submodule", reason: "profiles/vendor: a Git submodule, which is not read: put the files themselves here",
+		gate: snapshot.Compiled,
 		begin: func(b *broker) {
 			b.commit(gittest.Commit{Files: site("module"), Submodules: []string{"profiles/vendor"}})
 		},
 	},
 	{
 		name: "LFS pointer", reason: `"profiles/lab.cue": a pointer of Git LFS, not the file itself: take it out of LFS`,
+		gate: snapshot.Compiled,
 		begin: func(b *broker) {
 			b.push("lfs", "profiles/lab.cue", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
 		},
 	},
 	{
 		name: "name not UTF-8", reason: `"profiles/b\xfcro.cue": file name is not UTF-8: rename it`,
+		gate:  snapshot.Compiled,
 		begin: func(b *broker) { b.push("latin", "profiles/b\xfcro.cue", "package site\n") },
 	},
 	{
 		name: "text not UTF-8", reason: "profiles/lab.cue:3:5: illegal UTF-8 encoding",
+		gate:  snapshot.Compiled,
 		begin: func(b *broker) { b.push("latin", "profiles/lab.cue", "package site\n\n// B\xfcro\n") },
 	},
 }

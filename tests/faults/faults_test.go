@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 type fault struct {
 	name   string
 	reason string // what status says as long as it lasts
+	gate   string // which the commit does not get through, "" if no commit is to blame
 
 	setup func(*broker) // before the broker starts; nil for nothing
 	// begin has it go wrong. Afterwards the newest commit cannot serve, or does
@@ -69,6 +70,7 @@ func TestFaults(t *testing.T) {
 
 			f.begin(b)
 			b.says(f.reason)
+			b.refused(f.gate)
 			if f.serves == "" {
 				b.lists("one")
 			} else {
