@@ -253,7 +253,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 	if refused := new(snapshot.RefusedError); errors.As(err, &refused) {
 		f.Error = fmt.Sprintf("commit %s is refused by gate %s", short(refused.Revision.ID), refused.Gate)
 		for _, d := range refused.Diagnostics[:min(len(refused.Diagnostics), maxDiagnostics)] {
-			f.Diagnostics = append(f.Diagnostics, d.String())
+			f.Diagnostics = append(f.Diagnostics, said(d))
 		}
 	}
 	reply(w, status, f)

@@ -57,6 +57,9 @@ func Line(s snapshot.Status) string {
 	case s.Fetched.Revision.ID != s.Serving.Revision.ID && s.Refused == nil:
 		parts = append(parts, snapshot.Fetched+" "+commit(s.Fetched))
 	}
+	if s.Unkept != "" {
+		parts = append(parts, "not on disk")
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -91,6 +91,7 @@ var (
 	stageTook      = desc("stage_duration_seconds", "How long the last commit took in the stage.", "stage")
 	refusedGauge   = desc("refused", "1 while the newest commit is refused by the gate.", "gate")
 	sourceFailures = desc("source_failures", "Looks at the source that have failed in a row, 0 when it answers.")
+	unkept         = desc("unkept", "1 while what serves could not be written to the state directory, so that a restart needs the source.")
 	siteObjects    = desc("site_objects", "What the commit that serves has (profile, server, case, warning).", "kind")
 	workerStarts   = desc("worker_starts_total", "Starts of the process that evaluates CUE; more than 1 after it ended or was killed.")
 	holdGauge      = desc("hold", "1 while an operator's order of that kind (pin, freeze) is in force.", "kind")
@@ -100,7 +101,7 @@ var (
 // Describe sends all descriptions.
 func (pipeline) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		buildInfo, servingInfo, servingCommit, stageTime, stageTook, refusedGauge, sourceFailures, siteObjects,
+		buildInfo, servingInfo, servingCommit, stageTime, stageTook, refusedGauge, sourceFailures, unkept, siteObjects,
 		workerStarts, holdGauge, holdUntil,
 	} {
 		ch <- d
@@ -128,10 +129,11 @@ func (p pipeline) Collect(ch chan<- prometheus.Metric) {
 			gauge(stageTook, stage.Took.Seconds(), stage.Name)
 		}
 	}
-	for _, gate := range []string{snapshot.Verified, snapshot.Compiled, snapshot.Tested} {
+	for _, gate := range []string{snapshot.Fetched, snapshot.Verified, snapshot.Compiled, snapshot.Tested} {
 		gauge(refusedGauge, is(s.Refused != nil && s.Refused.Gate == gate), gate)
 	}
 	gauge(sourceFailures, float64(s.Failures))
+	gauge(unkept, is(s.Unkept != ""))
 	if snap := p.b.Keeper.Current(); snap != nil {
 		gauge(servingInfo, 1, snap.Revision.ID)
 		if !snap.Revision.Time.IsZero() {

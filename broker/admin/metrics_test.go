@@ -55,7 +55,7 @@ func TestMetricsSayTheStateOfThePipeline(t *testing.T) {
 		`x2broker_stage_timestamp_seconds{stage="Serving"} `,
 		`x2broker_stage_duration_seconds{stage="Tested"} `,
 		`x2broker_refused{gate="Compiled"} 1`, `x2broker_refused{gate="Tested"} 0`,
-		`x2broker_source_failures 0`,
+		`x2broker_source_failures 0`, `x2broker_unkept 0`, `x2broker_refused{gate="Fetched"} 0`,
 		`x2broker_site_objects{kind="profile"} 1`,
 		`x2broker_worker_starts_total 1`,
 		`x2broker_hold{kind="freeze"} 1`, `x2broker_hold{kind="pin"} 0`,

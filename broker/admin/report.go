@@ -9,9 +9,11 @@ package admin
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/snapshot"
+	"github.com/x2broker/x2broker/schema"
 )
 
 // Broker is what a report is made of.
@@ -20,6 +22,7 @@ type Broker struct {
 	Version   string
 	Listeners []string                                // "http 127.0.0.1:8080"
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
+	Webhook   *Webhook                                // nil for none
 	Started   time.Time
 	Now       func() time.Time
 }
@@ -39,6 +42,8 @@ type Report struct {
 	Hold      *snapshot.Hold `json:"hold,omitempty"`
 	Snapshot  *Snapshot      `json:"snapshot,omitempty"`    // that serves
 	Unused    []string       `json:"kept_unused,omitempty"` // kept sites that could not serve at the start, and why
+	Unkept    string         `json:"unkept,omitempty"`      // why what serves is not on disk
+	Webhook   *HookCalls     `json:"webhook,omitempty"`
 	Objects   Objects        `json:"objects"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
@@ -97,8 +102,16 @@ func (b *Broker) report(s snapshot.Status) Report {
 	confinement, _ := b.Worker()
 	r := Report{
 		Version: b.Version, PID: os.Getpid(), Started: b.Started.UTC(), UptimeS: int64(b.Now().Sub(b.Started) / time.Second),
-		State: Line(s), Site: s.Source, Hold: s.Hold, Unused: s.Unused, Worker: confinement, Listeners: b.Listeners,
-		Source: Source{Failures: s.Failures, Since: s.FailingSince, NextLook: s.NextLook},
+		State: Line(s), Site: s.Source, Hold: s.Hold, Unused: s.Unused, Unkept: s.Unkept, Worker: confinement, Listeners: b.Listeners,
+		Source: Source{Failures: s.Failures, Since: s.FailingSince},
+	}
+	if !s.NextLook.IsZero() { // by the clock of now: it may have been set since
+		now := b.Now()
+		r.Source.NextLook = now.UTC().Add(s.NextLook.Sub(now))
+	}
+	if b.Webhook != nil {
+		calls := b.Webhook.Calls()
+		r.Webhook = &calls
 	}
 	if s.Serving.Revision.ID != "" {
 		r.Snapshot = &Snapshot{s.Inputs.Digest(), s.Inputs}
@@ -118,7 +131,7 @@ func (b *Broker) report(s snapshot.Status) Report {
 			Gate: f.Gate, Since: f.Time, Total: f.Total,
 		}
 		for _, d := range f.Diagnostics {
-			r.Refused.Diagnostics = append(r.Refused.Diagnostics, d.String())
+			r.Refused.Diagnostics = append(r.Refused.Diagnostics, said(d))
 		}
 	}
 	if snap := b.Keeper.Current(); snap != nil {
@@ -127,3 +140,6 @@ func (b *Broker) report(s snapshot.Status) Report {
 	}
 	return r
 }
+
+// said leaves out the place of what is about the whole commit.
+func said(d schema.Diagnostic) string { return strings.TrimPrefix(d.String(), ".: ") }

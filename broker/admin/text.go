@@ -12,7 +12,7 @@ import (
 )
 
 // shownDiagnostics is how many errors of a refused commit fit on the screen.
-const shownDiagnostics = 5
+const shownDiagnostics = 4
 
 // WriteText prints the report for people: one screen, times as seen from now,
 // in the zone of now.
@@ -38,6 +38,12 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	for _, kept := range r.Unused {
 		p.printf("NOT USED   %s\n", cut(kept, 400))
+	}
+	if r.Unkept != "" {
+		p.printf("state      what serves is not on disk, so that a restart needs the source: %s\n", cut(r.Unkept, 300))
+	}
+	if r.Webhook != nil {
+		p.webhook(*r.Webhook)
 	}
 	p.printf("serves     %s, %s, %s, %s\n", count(r.Objects.Profiles, "profile"), count(r.Objects.Servers, "server"),
 		count(r.Objects.Cases, "case"), count(r.Objects.Warnings, "warning"))
@@ -129,6 +135,19 @@ func (p *page) source(s Source) {
 		return
 	}
 	p.printf("source     failed %s since %s%s:\n           %s\n", times(s.Failures), p.when(s.Since), next, cut(s.Reason, 300))
+}
+
+func (p *page) webhook(c HookCalls) {
+	text := count(c.Accepted, "call")
+	for _, other := range []struct {
+		n    int
+		what string
+	}{{c.Forbidden, "without a good signature"}, {c.Limited, "too many at once"}, {c.Bad, "malformed"}} {
+		if other.n > 0 {
+			text += fmt.Sprintf(", %d refused: %s", other.n, other.what)
+		}
+	}
+	p.printf("webhook    %s\n", text)
 }
 
 // when leaves out the date of today.

@@ -76,6 +76,8 @@ func trouble() admin.Report {
 		"/var/lib/x2broker/last-good.2.site is damaged: digest is wrong: truncated or damaged",
 		"/var/lib/x2broker/last-good.3.site is not accepted by the rules of verify as they are now: commit " + badCommit + " is refused: it is\x1b[2J not signed",
 	}
+	r.Unkept = "write /var/lib/x2broker/last-good.2.site.new: no space left on device"
+	r.Webhook = &admin.HookCalls{Accepted: 12, Forbidden: 3, Limited: 980}
 	r.Hold = &snapshot.Hold{
 		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
 		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),

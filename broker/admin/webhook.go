@@ -43,8 +43,41 @@ type Webhook struct {
 	running chan struct{}
 
 	mu     sync.Mutex
+	calls  HookCalls
 	tokens float64
 	filled time.Time
+}
+
+// HookCalls counts calls since the broker started.
+type HookCalls struct {
+	Accepted  int `json:"accepted"`
+	Forbidden int `json:"forbidden"` // without a good signature
+	Limited   int `json:"limited"`   // too many
+	Bad       int `json:"bad"`       // not as forges call
+}
+
+// Calls gives how many calls there were.
+func (h *Webhook) Calls() HookCalls {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.calls
+}
+
+// count counts a call.
+func (h *Webhook) count(outcome string) {
+	h.outcome.WithLabelValues(outcome).Inc()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch outcome {
+	case "accepted":
+		h.calls.Accepted++
+	case "forbidden":
+		h.calls.Forbidden++
+	case "limited":
+		h.calls.Limited++
+	default:
+		h.calls.Bad++
+	}
 }
 
 // NewWebhook returns a Webhook that calls nudge. The secret must not be empty.
@@ -61,7 +94,7 @@ func NewWebhook(kind string, secret []byte, nudge func(), m *Metrics, now func()
 // ServeHTTP answers 202 at once; looking comes after.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := func(status int, outcome, text string) {
-		h.outcome.WithLabelValues(outcome).Inc()
+		h.count(outcome)
 		line(w, status, text+"\n")
 	}
 	if r.Method != http.MethodPost {
@@ -96,7 +129,8 @@ func (h *Webhook) take() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	h.tokens = min(hooksBurst, h.tokens+now.Sub(h.filled).Seconds()/hooksInterval.Seconds())
+	passed := max(0, now.Sub(h.filled)) // a clock may be set back
+	h.tokens = min(hooksBurst, h.tokens+passed.Seconds()/hooksInterval.Seconds())
 	h.filled = now
 	if h.tokens < 1 {
 		return false

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -115,7 +116,10 @@ func NewTickets(c TicketConfig) (*Tickets, error) {
 		return nil, err
 	}
 	if c.StateDir != "" {
-		if err := writeKeyFile(c.StateDir, key); err != nil {
+		switch err := writeKeyFile(c.StateDir, key); {
+		case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+			c.Logger.Warn("ticket key is in memory only", "error", err) // as the rest of what tickets need
+		case err != nil:
 			return nil, err
 		}
 	}

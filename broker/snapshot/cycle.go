@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/source"
@@ -81,8 +82,10 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 		}
 	}()
 	rev, err := k.source.Fetch(ctx)
-	if u := new(source.UnverifiedError); errors.As(err, &u) {
-		k.unverified(u)
+	if refused := refusal(err, Fetched); refused != nil {
+		if k.refused == nil || k.refused.Revision.ID != refused.Revision.ID {
+			k.refuse(refused)
+		}
 		if hold := k.holding(); hold != nil {
 			return k.stay(ctx, hold)
 		}
@@ -113,11 +116,25 @@ func (k *Keeper) follow(ctx context.Context) (err error) {
 	return err
 }
 
-// unverified refuses a commit that the source found unverified, once.
-func (k *Keeper) unverified(u *source.UnverifiedError) {
-	if k.refused == nil || k.refused.Revision.ID != u.Commit {
-		k.refuse(unverifiedError(source.Revision{ID: u.Commit}, u))
+// refusal makes of an error of the source what is to be said of the commit that
+// the source refuses, at that gate or as unverified; nil if it is no such error.
+func refusal(err error, gate string) *RefusedError {
+	unverified, fetch := new(source.UnverifiedError), new(source.FetchError)
+	var id string
+	switch {
+	case errors.As(err, &unverified):
+		id, gate, err = unverified.Commit, Verified, unverified.Err
+	case errors.As(err, &fetch) && fetch.Kind == source.Refused && fetch.Commit != "":
+		id = fetch.Commit
+		if err = fetch.Err; errors.Unwrap(err) != nil {
+			err = errors.Unwrap(err) // without the name of the source
+		}
+	default:
+		return nil
 	}
+	return &RefusedError{source.Revision{ID: id}, gate, schema.Diagnostics{{
+		Severity: schema.Error, Pos: schema.Position{File: "."}, Message: err.Error(),
+	}}}
 }
 
 // stay brings the held revision back if it does not serve, as after a restart
@@ -179,15 +196,21 @@ type candidate struct {
 // or of the context.
 func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool) (*candidate, error) {
 	// What Fetch gave it has just accepted; what an operator names, some time ago.
-	if u, err := new(source.UnverifiedError), k.accepts(ctx, rev); errors.As(err, &u) {
-		return &candidate{refused: unverifiedError(rev, u)}, nil
-	} else if err != nil {
+	if err := k.accepts(ctx, rev); err != nil {
+		if refused := refusal(err, Verified); refused != nil {
+			refused.Revision = rev
+			return &candidate{refused: refused}, nil
+		}
 		return nil, err
 	}
 	if k.verified != nil {
 		k.note(func(s *Status) { s.Verified = Stage{Revision: rev, Time: k.now().UTC(), Reason: *k.verified} })
 	}
 	tree, err := k.source.Tree(ctx, rev)
+	if refused := refusal(err, Compiled); refused != nil { // what is in it cannot be read by a compiler
+		refused.Revision = rev
+		return &candidate{refused: refused}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -276,6 +299,8 @@ func (k *Keeper) refuse(refused *RefusedError) {
 	k.note(func(s *Status) {
 		stage := Stage{Revision: rev, Time: now, Reason: summary(diags, shown[0])}
 		switch refused.Gate {
+		case Fetched:
+			s.Fetched = stage
 		case Verified:
 			s.Verified = stage
 		case Tested:
@@ -296,10 +321,11 @@ func (k *Keeper) refuse(refused *RefusedError) {
 
 // summary says in one line what is wrong.
 func summary(diags schema.Diagnostics, first schema.Diagnostic) string {
+	text := strings.TrimPrefix(first.String(), ".: ") // what is about the whole commit has no place
 	if n := countErrors(diags); n != 1 {
-		return fmt.Sprintf("%d errors, the first: %s", n, first)
+		return fmt.Sprintf("%d errors, the first: %s", n, text)
 	}
-	return "1 error: " + first.String()
+	return "1 error: " + text
 }
 
 // failed logs what keeps the source from being read, once for each reason.
@@ -326,7 +352,12 @@ func (k *Keeper) failed(err error) {
 }
 
 func (k *Keeper) recovered() {
-	k.note(func(s *Status) { s.Failures, s.FailingSince, s.Fetched.Reason = 0, time.Time{}, "" })
+	k.note(func(s *Status) {
+		s.Failures, s.FailingSince = 0, time.Time{}
+		if s.Refused == nil || s.Refused.Gate != Fetched {
+			s.Fetched.Reason = ""
+		}
+	})
 	if k.failure != "" {
 		k.log.Info("site can be read again")
 	}

@@ -194,11 +194,7 @@ func (k *Keeper) order(action string, hold *Hold) error {
 	if err := k.audit(action, hold, Order{By: hold.By, UID: hold.UID, Reason: hold.Reason, Until: hold.Until}); err != nil {
 		return err
 	}
-	data, err := json.Marshal(heldFile{Source: k.source.String(), Hold: hold})
-	if err == nil {
-		err = replaceFile(k.stateDir, holdName, [][]byte{data})
-	}
-	if err != nil {
+	if err := k.writeHold(hold); err != nil {
 		return fmt.Errorf("cannot keep the order, so that it would not survive a restart: %w", err)
 	}
 	k.setHold(hold)
@@ -230,7 +226,12 @@ func (k *Keeper) holding() *Hold {
 // held ends a hold whose time is over. Called with swap locked.
 func (k *Keeper) held() *Hold {
 	h := k.hold
-	if h == nil || h.Until.IsZero() || k.now().Before(h.Until) {
+	switch now := k.now(); {
+	case h == nil || h.Until.IsZero():
+		return h
+	case now.Before(h.Since):
+		return k.setBack(h, now)
+	case now.Before(h.Until):
 		return h
 	}
 	k.log.Warn("hold has expired, the source is followed again", "hold", h.Kind, "revision", h.Revision.ID, "by", h.By)
@@ -240,6 +241,33 @@ func (k *Keeper) held() *Hold {
 	}
 	k.setHold(nil)
 	return nil
+}
+
+const begunAnew = "(begun anew: the clock was set back)"
+
+// setBack has a hold begin anew when the clock is before its beginning: it was
+// set back, and the hold must not last as much longer. Called with swap locked.
+func (k *Keeper) setBack(h *Hold, now time.Time) *Hold {
+	again := *h
+	again.Since, again.Until = now.UTC(), now.Add(h.Until.Sub(h.Since)).UTC()
+	if !strings.HasSuffix(again.Reason, begunAnew) {
+		again.Reason = strings.TrimSpace(again.Reason + " " + begunAnew)
+	}
+	k.log.Warn("clock was set back, the hold begins anew", "hold", h.Kind, "since", h.Since, "now", now.UTC(), "until", again.Until)
+	if err := k.writeHold(&again); err != nil {
+		k.log.Warn("new end of the hold cannot be kept on disk", "err", err)
+	}
+	k.setHold(&again)
+	return &again
+}
+
+// writeHold keeps a hold for the next start.
+func (k *Keeper) writeHold(h *Hold) error {
+	data, err := json.Marshal(heldFile{Source: k.source.String(), Hold: h})
+	if err != nil {
+		return err
+	}
+	return replaceFile(k.stateDir, holdName, [][]byte{data})
 }
 
 // loadOrders reads what was in force before a restart, once. A file that cannot

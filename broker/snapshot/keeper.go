@@ -24,6 +24,7 @@ type Options struct {
 	Compiler Compiler
 	StateDir string        // where the last good site is kept, "" for nowhere; one process at a time
 	Poll     time.Duration // between two looks at the source, 0 for [DefaultPoll]
+	Limit    time.Duration // for compiling one revision, 0 for [BuildLimit]
 	Log      *slog.Logger  // nil for none
 	Now      func() time.Time
 	Rand     func() float64 // jitter in [0, 1)
@@ -101,6 +102,9 @@ func New(opts Options) *Keeper {
 		changed:  make(chan struct{}),
 		status:   Status{Source: opts.Source.String(), Verified: Stage{Reason: NotConfigured}},
 		verified: opts.Verified,
+	}
+	if opts.Limit > 0 {
+		k.builder.limit = opts.Limit
 	}
 	if k.poll <= 0 {
 		k.poll = DefaultPoll

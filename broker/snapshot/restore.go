@@ -13,7 +13,6 @@ import (
 	"slices"
 
 	"github.com/x2broker/x2broker/broker/source"
-	"github.com/x2broker/x2broker/schema"
 )
 
 // keptNames are the files of the sites that served last. Which is the newest
@@ -219,6 +218,7 @@ func (k *Keeper) writeUnkept() {
 	if err == nil {
 		err = replaceFile(k.stateDir, slot.name, parts)
 	}
+	k.noteUnkept(err)
 	switch {
 	case err == nil:
 		k.unkept = nil
@@ -228,6 +228,17 @@ func (k *Keeper) writeUnkept() {
 	case !u.warned:
 		u.warned = true
 		k.log.Warn("site cannot be kept on disk: a restart will need its source", "revision", u.snap.Revision.ID, "dir", k.stateDir, "err", err)
+	}
+}
+
+// noteUnkept has the status say why the site is not on disk, nil for nothing.
+func (k *Keeper) noteUnkept(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	if k.Status().Unkept != why {
+		k.note(func(s *Status) { s.Unkept = why })
 	}
 }
 
@@ -244,11 +255,4 @@ func (k *Keeper) slotFor(revision string) *keptSlot {
 		}
 	}
 	return oldest
-}
-
-// unverifiedError is what becomes of a revision that is not accepted.
-func unverifiedError(rev source.Revision, u *source.UnverifiedError) *RefusedError {
-	return &RefusedError{rev, Verified, schema.Diagnostics{{
-		Severity: schema.Error, Pos: schema.Position{File: "."}, Message: u.Err.Error(),
-	}}}
 }

@@ -65,11 +65,12 @@ func Build(ctx context.Context, compiler Compiler, rev source.Revision, tree *so
 // last one what its compilers do.
 type Builder struct {
 	catalogs Compiler
+	limit    time.Duration
 	policies policy.Compiler
 }
 
 // NewBuilder returns a Builder that compiles CUE files with compiler.
-func NewBuilder(compiler Compiler) *Builder { return &Builder{catalogs: compiler} }
+func NewBuilder(compiler Compiler) *Builder { return &Builder{catalogs: compiler, limit: BuildLimit} }
 
 // Build compiles one revision: first the CUE files, then the policies against
 // the catalog. The snapshot is nil if any diagnostic is an error; the Rego files
@@ -80,7 +81,7 @@ func NewBuilder(compiler Compiler) *Builder { return &Builder{catalogs: compiler
 // at the context before they blame the revision. What takes longer than
 // [BuildLimit] is to be blamed.
 func (b *Builder) Build(ctx context.Context, rev source.Revision, tree *source.Tree) (*Snapshot, schema.Diagnostics) {
-	ctx, cancel := context.WithTimeoutCause(ctx, BuildLimit, fmt.Errorf("compiling took longer than %v", BuildLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limit, fmt.Errorf("compiling took longer than %v", b.limit))
 	defer cancel()
 	var catalog *schema.Catalog
 	diags := contain("schema", func() (d schema.Diagnostics) {
@@ -95,6 +96,9 @@ func (b *Builder) Build(ctx context.Context, rev source.Revision, tree *source.T
 func (b *Builder) finish(ctx context.Context, rev source.Revision, tree *source.Tree, catalog *schema.Catalog, diags schema.Diagnostics) (*Snapshot, schema.Diagnostics) {
 	modules, found := regoFiles(tree)
 	diags = append(diags, found...)
+	if catalog == nil && ctx.Err() != nil { // the CUE files took all the time, and policies are not to blame
+		return nil, diags.Sort()
+	}
 	var engine *policy.Engine
 	diags = append(diags, contain("policy", func() (d schema.Diagnostics) {
 		if catalog == nil { // of which nothing is worth remembering

@@ -1,22 +1,16 @@
 package snapshot_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/x2broker/x2broker/broker/snapshot"
-	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/source/gittest"
 	"github.com/x2broker/x2broker/schema"
 )
@@ -237,60 +231,6 @@ func TestAnInterruptedWriteLeavesTheOldSite(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 5 { // two sites; the others spare work, or say what served
 		t.Errorf("state directory has %v", entries)
 	}
-}
-
-// A broker that follows a repository until it is killed; see below.
-func TestKilledBrokerHelper(t *testing.T) {
-	url, dir := os.Getenv("X2BROKER_TEST_URL"), os.Getenv("X2BROKER_TEST_DIR")
-	if url == "" {
-		t.Skip("runs as a child of TestKilledBrokersLeaveNothingThatBlocksTheNext")
-	}
-	src, err := source.Open(source.Config{URL: url, StoreDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Println("started")
-	snapshot.New(snapshot.Options{
-		Source: src, Compiler: schema.NewCompiler(), StateDir: dir, Poll: time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
-	}).Run(t.Context())
-}
-
-func TestKilledBrokersLeaveNothingThatBlocksTheNext(t *testing.T) {
-	repo := gittest.New(t)
-	repo.Commit(gittest.Commit{Files: site("start")})
-	dir := t.TempDir()
-	for i := range 8 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilledBrokerHelper$")
-		child.Env = append(os.Environ(), "X2BROKER_TEST_URL="+repo.URL(), "X2BROKER_TEST_DIR="+dir)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// Killed sooner or later in its work: at its first, second or third line.
-		lines := bufio.NewScanner(out)
-		for range i % 3 {
-			lines.Scan()
-		}
-		repo.Commit(gittest.Commit{Files: site(fmt.Sprint(i))})
-		if i%2 == 0 {
-			lines.Scan()
-		}
-		if err := child.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = child.Wait()
-	}
-	src, err := source.Open(source.Config{URL: repo.URL(), StoreDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := newKeeper(src, &logs{}, stateDir(dir))
-	refresh(t, k)
-	serves(t, k, "7")
 }
 
 var _ snapshot.Compiler = (*schema.Compiler)(nil)

@@ -42,6 +42,7 @@ type Status struct {
 	// Unused are the kept sites that could not serve at the start, and why; none
 	// once another revision serves.
 	Unused []string
+	Unkept string // why what serves is not on disk, so that a restart needs the source; "" if it is
 }
 
 // Stage is one step of a revision's way. Its Revision is zero before the first.
@@ -69,7 +70,7 @@ func (s *Status) Stages() []NamedStage {
 // newest revision is refused.
 type Refusal struct {
 	Revision    source.Revision
-	Gate        string // the stage that it did not reach: Compiled, or Tested, which the lock-out guard is part of
+	Gate        string // the stage that it did not reach; the lock-out guard is part of Tested
 	Time        time.Time
 	Diagnostics schema.Diagnostics // the first 20, errors before warnings
 	Total       int                // of all diagnostics

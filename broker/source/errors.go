@@ -17,6 +17,7 @@ const (
 // FetchError is every error of [Git.Fetch], and some of [Git.Tree].
 type FetchError struct {
 	Kind       Kind
+	Commit     string        // that is Refused: its id, or that of the tag that leads to it; "" if it is more than one commit
 	RetryAfter time.Duration // what the server asks for, 0 for nothing
 	Err        error         // one sentence, with the remedy where one is known
 }

@@ -22,7 +22,7 @@ import (
 func (g *Git) explain(ctx context.Context, err error) *FetchError {
 	found := &FetchError{Kind: Passing}
 	if told := new(FetchError); errors.As(err, &told) {
-		found.Kind, found.RetryAfter = told.Kind, told.RetryAfter
+		found.Kind, found.Commit, found.RetryAfter = told.Kind, told.Commit, told.RetryAfter
 	}
 	fail := func(kind Kind, format string, args ...any) *FetchError {
 		found.Kind = kind

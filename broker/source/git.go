@@ -131,7 +131,7 @@ func (g *Git) Tree(ctx context.Context, rev Revision) (*Tree, error) {
 		return nil, fmt.Errorf("site %q: commit %s: %w", g, rev.ID, err)
 	}
 	g.unfitID = rev.ID
-	g.unfit = &FetchError{Kind: Refused, Err: fmt.Errorf("site %q: commit %s: %w", g, rev.ID, err)}
+	g.unfit = &FetchError{Kind: Refused, Commit: rev.ID, Err: fmt.Errorf("site %q: commit %s: %w", g, rev.ID, err)}
 	return nil, g.unfit
 }
 
@@ -192,6 +192,7 @@ func (g *Git) took(remote *remote, rev Revision, err error) error {
 	case err == nil:
 		g.tip, g.rev, g.barred = remote.tip, rev, plumbing.ZeroHash
 	case errors.As(err, &limit), errors.As(err, &large):
+		err = &FetchError{Kind: Refused, Commit: remote.tip.String(), Err: err}
 		g.barred, g.why = remote.tip, err // it would only be as large again
 	}
 	return err

@@ -123,7 +123,7 @@ func (s *server) answer(req request) response {
 	ctx := context.Background()
 	if req.Limit >= 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, req.Limit)
+		ctx, cancel = context.WithTimeoutCause(ctx, req.Limit, errors.New("it took too long"))
 		defer cancel()
 	}
 	catalog, diags := s.compiler.Compile(ctx, tree)

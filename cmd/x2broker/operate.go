@@ -40,14 +40,15 @@ type operators struct {
 	broker   *admin.Broker
 	metrics  *admin.Metrics
 	audience *audience.Record
-	control  net.Listener
+	state    *stateDir
+	control  net.Listener // nil while the socket cannot be made
 	scrapes  net.Listener // nil for none
 	log      *slog.Logger
 }
 
 // newOperators opens the control socket and the listener for metrics.
-func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
-	o := &operators{log: log, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
+func newOperators(cfg *config.Config, state *stateDir, compiler *worker.Compiler, log *slog.Logger) (*operators, error) {
+	o := &operators{log: log, state: state, audience: audience.Open(cfg.StateDir, time.Now, log), broker: &admin.Broker{
 		Version: version(), Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) {
 			if c := compiler.Confinement(); c != nil {
@@ -64,7 +65,9 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 		}
 		o.broker.Listeners = append(o.broker.Listeners, "metrics "+o.scrapes.Addr().String())
 	}
-	if o.control, err = admin.ListenControl(cfg.StateDir, log); err != nil {
+	if o.control, err = admin.ListenControl(cfg.StateDir, log); mayPass(err) {
+		log.Error("control socket cannot be made: x2broker status does not work before that, /readyz says the state", "err", err)
+	} else if err != nil {
 		if o.scrapes != nil {
 			o.scrapes.Close()
 		}
@@ -91,8 +94,27 @@ func (o *operators) people() []snapshot.Person {
 	return out
 }
 
+// controlAgain is the time between two tries to make the control socket.
+const controlAgain = 2 * time.Second
+
 // answer answers operators until the context ends.
 func (o *operators) answer(ctx context.Context) {
+	for o.control == nil {
+		select {
+		case <-time.After(controlAgain):
+		case <-ctx.Done():
+			return
+		}
+		err := o.state.take()
+		if err == nil {
+			o.control, err = admin.ListenControl(o.state.path, o.log)
+		}
+		if err == nil {
+			o.log.Info("state directory can be written, x2broker status works")
+		} else if !mayPass(err) {
+			o.log.Error("state directory cannot be used", "dir", o.state.path, "err", err)
+		}
+	}
 	if err := admin.NewControl(o.broker, o.log).Serve(ctx, o.control); err != nil {
 		o.log.Error("control socket failed: x2broker status will not work until a restart", "err", err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // routes is all that the broker answers over HTTP.
-func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, metrics *admin.Metrics, log *slog.Logger) http.Handler {
+func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Service, ops *operators, log *slog.Logger) http.Handler {
 	base := cfg.Listen.BasePath
 	if base == "/" {
 		base = ""
@@ -45,7 +45,8 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	r.Method(http.MethodGet, base+"/healthz", admin.Healthz(keeper))
 	r.Method(http.MethodGet, base+"/readyz", admin.Readyz(keeper))
 	if hook := cfg.Webhook; hook.Path != "" {
-		r.Handle(base+hook.Path, admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, metrics, time.Now, log))
+		ops.broker.Webhook = admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, ops.metrics, time.Now, log)
+		r.Handle(base+hook.Path, ops.broker.Webhook)
 	}
 	return r
 }

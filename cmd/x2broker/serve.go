@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -73,11 +71,11 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	unlock, err := openStateDir(cfg.StateDir)
+	state, err := openStateDir(cfg.StateDir, log)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer state.release()
 	gate, err := newGate(cfg, log)
 	if err != nil {
 		return usageError(err)
@@ -92,7 +90,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	}
 	compiler := newCompiler(log)
 	defer compiler.Close()
-	ops, err := newOperators(cfg, compiler, log)
+	ops, err := newOperators(cfg, state, compiler, log)
 	if err != nil {
 		return err
 	}
@@ -110,7 +108,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	ops.broker.Keeper = keeper
 	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
-		Handler:           routes(cfg, keeper, service, ops.metrics, log),
+		Handler:           routes(cfg, keeper, service, ops, log),
 		ReadHeaderTimeout: readTimeout / 3,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -148,29 +146,6 @@ func (c *serveCmd) settings() (*config.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// openStateDir makes the directory private and takes it for this process; the
-// lock ends with the process, however it ends.
-func openStateDir(dir string) (unlock func(), err error) {
-	wrap := func(err error) error {
-		return fmt.Errorf("cannot use the state directory %s: %w (choose another with --state-dir)", dir, err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, wrap(err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, wrap(err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, wrap(err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, wrap(errors.New("another x2broker uses it"))
-	}
-	return func() { f.Close() }, nil
 }
 
 func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {

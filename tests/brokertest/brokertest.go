@@ -4,6 +4,7 @@ package brokertest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -288,7 +289,9 @@ func (b *Broker) Get(path string) (int, string) {
 // and gives its output.
 func Refuses(tb testing.TB, settings string, exitCode int) string {
 	tb.Helper()
-	cmd := exec.Command(Binary(tb), "serve", "--config", writeSettings(tb, settings))
+	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(tb), "serve", "--config", writeSettings(tb, settings))
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != exitCode {

@@ -170,7 +170,7 @@ func TestAFullDiskRefusesOrdersAndServesOn(t *testing.T) {
 	b := brokertest.Start(t, settings(t, repo.URL(), state))
 	sam := b.Client("sam", "127.0.0.2")
 	eventually(t, sam, "lab")
-	for _, name := range []string{"operator.json.new", "last-good.site.new", "served.json.new"} { // no file can be written there
+	for _, name := range []string{"operator.json.new", "last-good.2.site.new", "served.json.new"} { // no file can be written there
 		if err := os.MkdirAll(filepath.Join(state, name, "x"), 0o700); err != nil {
 			t.Fatal(err)
 		}

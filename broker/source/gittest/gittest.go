@@ -88,6 +88,25 @@ func (r *Repo) Commit(c Commit) string {
 	return r.tip(branch)
 }
 
+// Object writes an object, whatever is in it, and gives its id. The kind is
+// blob, tree or commit.
+func (r *Repo) Object(kind string, data []byte) string {
+	r.tb.Helper()
+	return r.run(data, "hash-object", "-t", kind, "-w", "--stdin", "--literally")
+}
+
+// Sign makes the newest commit of a branch anew, with the signature that sign
+// makes of its bytes, and gives its id.
+func (r *Repo) Sign(branch string, sign func(payload []byte) string) string {
+	r.tb.Helper()
+	payload := r.Run("cat-file", "commit", branch) + "\n"
+	headers, message, _ := strings.Cut(payload, "\n\n")
+	signature := strings.ReplaceAll(strings.TrimSpace(sign([]byte(payload))), "\n", "\n ")
+	id := r.Object("commit", []byte(headers+"\ngpgsig "+signature+"\n\n"+message))
+	r.Branch(branch, id)
+	return id
+}
+
 // Branch points a branch to a commit.
 func (r *Repo) Branch(name, commit string) {
 	r.tb.Helper()

@@ -53,12 +53,26 @@ profiles: %q: {name: "Desktop", hosts: ids: ["ts01"], access: everyone: true}
 `, id)}
 }
 
-func start(t *testing.T, url, auth string) *brokertest.Broker {
+// start serves with the state in a directory, which it gives.
+func start(t *testing.T, url, auth string) (b *brokertest.Broker, state string) {
 	t.Helper()
-	b := brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\", auth: {%s}}\nstateDir: %q\n", url, auth, t.TempDir())+
+	state = t.TempDir()
+	b = brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\", auth: {%s}}\nstateDir: %q\n", url, auth, state)+
 		brokertest.Users(t, map[string][]string{"alice": {"staff"}}))
 	b.WaitReady()
-	return b
+	return b, state
+}
+
+// says waits until x2broker status has those words.
+func says(t *testing.T, state, words string) {
+	t.Helper()
+	var out string
+	for deadline := time.Now().Add(brokertest.Deadline); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if out, _ = brokertest.Run(t, "status", "--state-dir", state); strings.Contains(out, words) {
+			return
+		}
+	}
+	t.Errorf("the status does not say %q:\n%s", words, out)
 }
 
 // sees lists until alice sees that profile and no other.
@@ -109,7 +123,7 @@ PermitRootLogin yes
 	stop := serve(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
 	scan := func() { write(t, dir, "known_hosts", run(t, "ssh-keyscan", "-p", port, "127.0.0.1")) }
 	scan()
-	b := start(t, fmt.Sprintf("ssh://%s@127.0.0.1:%s%s", me.Username, port, repo.Bare), fmt.Sprintf("keyFile: %q, knownHostsFile: %q", key, known))
+	b, state := start(t, fmt.Sprintf("ssh://%s@127.0.0.1:%s%s", me.Username, port, repo.Bare), fmt.Sprintf("keyFile: %q, knownHostsFile: %q", key, known))
 	sees(t, b, "one")
 	repo.Push(site("two"))
 	sees(t, b, "two")
@@ -122,7 +136,7 @@ PermitRootLogin yes
 	}
 	run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host)
 	serve(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
-	b.WaitLog("the server's host key is not the one at line")
+	says(t, state, "the server's host key is not the one at line")
 	repo.Push(site("three"))
 	sees(t, b, "two")
 	scan()
@@ -179,17 +193,26 @@ http {
 `))
 	serve(t, socket, "fcgiwrap", "-s", "unix:"+socket)
 	serve(t, addr, "nginx", "-e", "stderr", "-c", config)
-	b := start(t, "https://"+addr+"/site.git", fmt.Sprintf("tokenFile: %q, user: \"deploy\", caFile: %q", token, ca))
+	b, state := start(t, "https://"+addr+"/site.git", fmt.Sprintf("tokenFile: %q, user: \"deploy\", caFile: %q", token, ca))
 	sees(t, b, "one")
 	repo.Push(site("two"))
 	sees(t, b, "two")
 
 	grant("geheim-2")
-	b.WaitLog("the server refuses the token in " + token)
+	says(t, state, "the server refuses the token in "+token)
 	repo.Push(site("three"))
 	sees(t, b, "two")
 	write(t, dir, "token", "geheim-2\n")
 	sees(t, b, "three")
+
+	good := read(t, ca)
+	other := certificate(t, t.TempDir())
+	write(t, dir, "cert.pem", read(t, other))
+	says(t, state, "the server's certificate is from an authority that is not trusted here")
+	repo.Push(site("four"))
+	sees(t, b, "three")
+	write(t, dir, "cert.pem", good)
+	sees(t, b, "four")
 	if strings.Contains(b.Log(), "geheim") {
 		t.Errorf("the token is in the log:\n%s", b.Log())
 	}
@@ -258,6 +281,15 @@ func run(t *testing.T, program string, args ...string) string {
 		t.Fatalf("%s %s: %v", program, strings.Join(args, " "), err)
 	}
 	return string(out)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func write(t *testing.T, dir, name, text string) string {
