@@ -41,7 +41,7 @@ lint:
 	$(GO) vet -tags e2e,plain ./...
 	$(TOOL) staticcheck -tags e2e,plain ./...
 
-soak: ## hours of fuzzing and property runs
+soak: ## hours of fuzzing, property runs, and a thousand commits under load
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for fuzz in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$fuzz"; \
@@ -49,3 +49,4 @@ soak: ## hours of fuzzing and property runs
 		done; \
 	done
 	$(GO) test -count=1 -timeout 0 $(PROPERTIES) -rapid.checks=$(CHECKS)
+	$(GO) test -run '^$$' -bench 'Serve/profiles=1000$$' -benchtime 1000x -timeout 0 ./tests/bench

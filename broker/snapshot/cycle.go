@@ -239,6 +239,9 @@ func (k *Keeper) prepare(ctx context.Context, rev source.Revision, guarded bool)
 		return &candidate{refused: &RefusedError{rev, Tested, append(diags, failures...)}}, nil
 	}
 	k.note(func(s *Status) { s.Tested = k.reached(rev, began) })
+	if k.audience != nil {
+		warm(ctx, snap, k.audience(), k.now())
+	}
 	return &candidate{tree: tree, snap: snap}, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/x2broker/x2broker/broker/source"
-	"github.com/x2broker/x2broker/policy"
 	"github.com/x2broker/x2broker/schema"
 )
 
@@ -81,9 +80,7 @@ func loss(losers []string, total int) string {
 // sees reports whether a person may log in and would see a profile at all, as
 // it was when he came last. A policy that fails shows nothing, here as there.
 func (h hints) sees(ctx context.Context, s *Snapshot, p Person) bool {
-	r := policy.Request{
-		User: p.Name, Groups: p.Groups, Account: p.Name, Address: p.Address, Frontend: "plain", Time: p.Time, Task: "list",
-	}
+	r := p.request()
 	login, err := s.Policy.Login(ctx, r)
 	if err != nil || len(login.Deny) > 0 || !slices.Contains(login.Accounts, p.Name) {
 		return false

@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source/gittest"
+	"github.com/x2broker/x2broker/policy"
 )
 
 // people are so many of each group.
@@ -126,4 +128,28 @@ func TestAPinPassesTheGuard(t *testing.T) {
 	p.clock.advance(time.Hour)
 	refresh(t, p.Keeper) // it stays when the pin has ended
 	serves(t, p.Keeper, "without staff")
+}
+
+// A context that has ended gets what is remembered, and nothing else.
+func TestWhoCameLastIsAnsweredFromMemoryAfterASwap(t *testing.T) {
+	src, clock := &fake{}, newClock()
+	came := people(2, 0, 0)
+	k := newKeeper(src, &logs{}, clock.option, func(o *snapshot.Options) {
+		o.Audience = func() []snapshot.Person { return came }
+	})
+	src.set("one", tree(t, twoGroups("nobody")))
+	refresh(t, k)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	ask := policy.Request{
+		User: "staff00", Groups: []string{"staff"}, Account: "staff00", Address: came[0].Address, Frontend: "plain", Time: clock.Now(), Task: "list",
+	}
+	l := k.Current().Policy.Visible(ended, ask)
+	if len(l.Profiles) != 1 || len(l.Failed) > 0 {
+		t.Errorf("%d profiles, %v", len(l.Profiles), l.Failed)
+	}
+	ask.Groups = []string{"students"} // nobody of these came
+	if l := k.Current().Policy.Visible(ended, ask); len(l.Failed) == 0 {
+		t.Errorf("an ended context gets %d profiles of what was not asked before", len(l.Profiles))
+	}
 }
