@@ -197,8 +197,8 @@ echo old >site/site.cue
 git -C site add .
 `
 	blocks := block.FindAllStringSubmatch(string(page), -1)
-	if len(blocks) != 6 {
-		t.Fatalf("%d blocks of commands, want 6: say here what goes between them", len(blocks))
+	if len(blocks) != 7 {
+		t.Fatalf("%d blocks of commands, want 7: say here what goes between them", len(blocks))
 	}
 	between := []string{ // after each block
 		`git -C site commit -q -m Begin
@@ -210,13 +210,13 @@ if x2broker verify --config ../broker.cue; then echo "an unsigned commit was acc
 		`git checkout -qb lab; echo lab >lab.cue; git add .; git commit -q -m Lab
 git checkout -q main; echo new >site.cue; git commit -qa -m New
 `,
-		``, ``,
+		``, ``, ``,
 	}
 	for i, b := range blocks {
 		script += b[1] + between[i]
 	}
 	out := h.sh(script)
-	if strings.Count(out, " 0 refused") != 3 || !strings.Contains(out, "REFUSED") || !strings.Contains(out, "SHA256:") {
+	if strings.Count(out, " 0 refused") != 4 || !strings.Contains(out, "REFUSED") || !strings.Contains(out, "SHA256:") {
 		t.Errorf("got\n%s", out)
 	}
 }
