@@ -101,7 +101,7 @@ var (
 func (pipeline) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildInfo, servingInfo, servingCommit, stageTime, stageTook, refusedGauge, sourceFailures, siteObjects,
-		workerStarts, holdGauge, holdUntil,
+		workerStarts, holdGauge, holdUntil, connectionsOpen, connectionsRefused, certificateUntil, certificateFailed,
 	} {
 		ch <- d
 	}
@@ -142,6 +142,7 @@ func (p pipeline) Collect(ch chan<- prometheus.Metric) {
 		gauge(siteObjects, float64(len(snap.Catalog.Cases)), "case")
 		gauge(siteObjects, float64(len(snap.Warnings)), "warning")
 	}
+	p.b.Doors().collect(ch)
 	_, starts := p.b.Worker()
 	ch <- prometheus.MustNewConstMetric(workerStarts, prometheus.CounterValue, float64(starts))
 	for _, kind := range []string{snapshot.Pin, snapshot.Freeze} {

@@ -18,7 +18,8 @@ import (
 type Broker struct {
 	Keeper    *snapshot.Keeper
 	Version   string
-	Listeners []string                                // "http 127.0.0.1:8080"
+	Listeners []string // "http 127.0.0.1:8080"
+	Doors     func() Doors
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
 	Started   time.Time
 	Now       func() time.Time
@@ -40,6 +41,7 @@ type Report struct {
 	Objects   Objects        `json:"objects"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
+	Doors     Doors          `json:"doors"`
 }
 
 // Stage is one of Fetched, Verified, Compiled, Tested, Serving.
@@ -88,7 +90,7 @@ func (b *Broker) report(s snapshot.Status) Report {
 	confinement, _ := b.Worker()
 	r := Report{
 		Version: b.Version, PID: os.Getpid(), Started: b.Started.UTC(), UptimeS: int64(b.Now().Sub(b.Started) / time.Second),
-		State: Line(s), Site: s.Source, Hold: s.Hold, Worker: confinement, Listeners: b.Listeners,
+		State: Line(s), Site: s.Source, Hold: s.Hold, Worker: confinement, Listeners: b.Listeners, Doors: b.Doors(),
 		Source: Source{Failures: s.Failures, Since: s.FailingSince, NextLook: s.NextLook},
 	}
 	if s.Failures > 0 {

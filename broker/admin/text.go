@@ -41,6 +41,7 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	p.printf("worker     %s\n", clean(confinement))
 	p.printf("listens    %s\n", strings.Join(r.Listeners, ", "))
+	p.doors(r.Doors)
 	return p.err
 }
 

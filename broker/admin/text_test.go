@@ -48,7 +48,11 @@ func quiet() admin.Report {
 		Source:    admin.Source{NextLook: at("2026-03-02 14:30:12")},
 		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
 		Worker:    "no network, no files, no programs",
-		Listeners: []string{"http 127.0.0.1:8080", "metrics 127.0.0.1:9090"},
+		Listeners: []string{"http 127.0.0.1:8080", "https 0.0.0.0:443", "metrics 127.0.0.1:9090"},
+		Doors: admin.Doors{
+			Open: 12, Most: 8192, Refused: map[string]uint64{"slow": 0},
+			Certificate: &admin.Certificate{Until: at("2026-05-01 00:00:00")},
+		},
 	}
 	r.Stages[4].Reason = "fetched"
 	return r
@@ -68,6 +72,10 @@ func trouble() admin.Report {
 		},
 	}
 	r.Source = admin.Source{Failures: 4, Since: at("2026-03-02 14:20:00"), Reason: "fetch: dial tcp: connection refused", NextLook: at("2026-03-02 14:34:30")}
+	r.Doors = admin.Doors{
+		Open: 8192, Most: 8192, Refused: map[string]uint64{"slow": 7, "connections": 1043, "tls": 0},
+		Certificate: &admin.Certificate{Until: at("2026-03-07 00:00:00"), Failed: "certificate /etc/x2broker/cert.pem with key /etc/x2broker/key.pem: tls: private key does not match public key"},
+	}
 	r.Hold = &snapshot.Hold{
 		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
 		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),
@@ -83,7 +91,7 @@ func nothing() admin.Report {
 			{Stage: "Fetched"}, {Stage: "Verified", Reason: "not configured"}, {Stage: "Compiled"}, {Stage: "Tested"}, {Stage: "Serving"},
 		},
 		Source:    admin.Source{Failures: 1, Since: at("2026-03-02 14:29:58"), Reason: "repository not found: /srv/site.git"},
-		Listeners: []string{"http 127.0.0.1:8080"},
+		Listeners: []string{"http 127.0.0.1:8080"}, Doors: admin.Doors{Most: 8192},
 	}
 }
 

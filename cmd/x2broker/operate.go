@@ -31,7 +31,11 @@ func activated(cfg *config.Config) (net.Listener, error) {
 	case len(all) > 1, all[0] == nil:
 		return nil, fmt.Errorf("systemd handed over %d sockets: the broker takes one stream socket, for HTTP", len(all))
 	}
-	cfg.Listen.HTTP = all[0].Addr().String()
+	if address := all[0].Addr(); address.Network() == "unix" {
+		cfg.Listen.HTTP, cfg.Listen.Unix = "", config.Unix{Path: address.String()}
+	} else {
+		cfg.Listen.HTTP = address.String()
+	}
 	return all[0], nil
 }
 
@@ -71,6 +75,12 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 		return nil, fmt.Errorf("%w (choose another state directory with --state-dir)", err)
 	}
 	return o, nil
+}
+
+// show tells operators of the doors.
+func (o *operators) show(d *doors) {
+	o.broker.Doors = d.state
+	o.broker.Listeners = append(d.names, o.broker.Listeners...)
 }
 
 // request notes what became of a request.

@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"broker/identity":          {},
 	"broker/farm":              {"schema", "policy"},
 	"broker/audience":          {},
+	"broker/listen":            {},
 	"broker/session":           {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
 	"broker/frontend":          {"broker/session"},
 	"broker/frontend/plain":    {"broker/session", "broker/frontend"},
