@@ -46,6 +46,9 @@ type serveCmd struct {
 
 // Run serves until the context ends.
 func (c *serveCmd) Run(ctx context.Context, io stdio) error {
+	if err := keepMemory(); err != nil {
+		return err
+	}
 	cfg, err := c.settings()
 	if err != nil {
 		return usageError(err)

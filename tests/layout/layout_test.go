@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/golden":         {"*"},
+	"tests/hostile":        {"*"},
 	"tests/layout":         {"*"},
 	"tests/rehearse":       {"*"},
 	"tests/site":           {"*"},
