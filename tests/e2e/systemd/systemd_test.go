@@ -72,6 +72,9 @@ func TestUnitFilesAreGood(t *testing.T) {
 	}
 }
 
+// orSign stands for a | that is no border of a table.
+const orSign = "\x00"
+
 // exposed is what docs/threat-model.md shows.
 func exposed(t *testing.T, table string) (lines []string) {
 	t.Helper()
@@ -98,9 +101,9 @@ func TestTheBrokerIsExposedNoMoreThan1point5Of10(t *testing.T) {
 		}
 		var told []string
 		_, table, _ := strings.Cut(string(page), "systemd-analyze security --offline=true")
-		for line := range strings.SplitSeq(table, "\n") {
+		for line := range strings.SplitSeq(strings.ReplaceAll(table, `\|`, orSign), "\n") {
 			if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(strings.TrimSpace(cells[1]), "0.") {
-				told = append(told, strings.TrimSpace(cells[1])+" "+strings.Trim(strings.TrimSpace(cells[2]), "`"))
+				told = append(told, strings.TrimSpace(cells[1])+" "+strings.ReplaceAll(strings.Trim(strings.TrimSpace(cells[2]), "`"), orSign, "|"))
 			}
 		}
 		if diff := cmp.Diff(exposed(t, out), told); diff != "" {
