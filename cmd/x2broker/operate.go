@@ -13,10 +13,14 @@ import (
 	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/audience"
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/worker"
 )
+
+// maxScrapers is how many connections the listener for metrics bears.
+const maxScrapers = 64
 
 // activated gives the socket that systemd opened for HTTP, nil for none, and
 // makes the settings say where that is.
@@ -63,9 +67,11 @@ func newOperators(cfg *config.Config, compiler *worker.Compiler, log *slog.Logge
 	o.metrics = admin.NewMetrics(o.broker)
 	var err error
 	if cfg.Listen.Metrics != "" {
-		if o.scrapes, err = net.Listen("tcp", cfg.Listen.Metrics); err != nil {
+		opened, err := listen.TCP(cfg.Listen.Metrics)
+		if err != nil {
 			return nil, fmt.Errorf("%w (choose another address for listen.metrics)", err)
 		}
+		o.scrapes = listen.NewGate(listen.Options{Limits: listen.Limits{Connections: maxScrapers, PerAddress: maxScrapers}, Log: log}).Listener(opened)
 		o.broker.Listeners = append(o.broker.Listeners, "metrics "+o.scrapes.Addr().String())
 	}
 	if o.control, err = admin.ListenControl(cfg.StateDir, log); err != nil {
