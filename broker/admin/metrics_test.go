@@ -110,6 +110,7 @@ func TestThePageNamesEveryMetric(t *testing.T) {
 	m := admin.NewMetrics(f.broker)
 	m.Request(session.Done{Task: "list", Err: &session.DeniedError{Reason: "malformed"}})
 	call(admin.NewWebhook(admin.GitHub, []byte(secret), func() {}, m, time.Now, slog.New(slog.DiscardHandler)), "")
+	m.BadRequest(http.StatusRequestEntityTooLarge)
 	if _, err := f.client.Freeze(t.Context(), "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,8 @@ func TestIdleConnectionsOfOneAddressHarmNobodyElse(t *testing.T) {
 // Class 15. Requests that are too large, cut off, ambiguous or endless are refused
 // or end their own connection, and nothing else.
 func TestRequestsThatAreNoneEndTheirOwnConnection(t *testing.T) {
-	v := start(t, "")
+	metrics := freeAddr(t)
+	v := start(t, fmt.Sprintf("metrics: %q", metrics))
 	const head = "POST /plain/ HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n"
 	good := login().Encode()
 	for name, test := range map[string]struct {
@@ -129,6 +130,9 @@ func TestRequestsThatAreNoneEndTheirOwnConnection(t *testing.T) {
 	}
 	conn.Close()
 	v.unharmed()
+	if figures := get(t, "http://"+metrics+"/metrics"); !strings.Contains(figures, `x2broker_bad_requests_total{status="413"} 2`) {
+		t.Errorf("the two that are too large are not counted:\n%s", figures)
+	}
 	if strings.Contains(v.Log(), "panic") {
 		t.Errorf("something panicked:\n%s", v.Log())
 	}
