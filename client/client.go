@@ -1,5 +1,5 @@
-// Package client talks to a session broker as X2Go Client does, over HTTP and
-// HTTPS. It serves `x2broker login` and `rehearse` and tests, and works against
+// Package client talks to a session broker as X2Go Client does at /plain/ and as
+// python-x2go does at /json/, over HTTP and HTTPS. It serves `x2broker login` and `rehearse` and tests, and works against
 // any broker.
 package client
 
@@ -28,7 +28,7 @@ var ErrThrottled = fmt.Errorf("%w for a while", ErrDenied)
 // Client is one user at one broker. It keeps the ticket between requests and
 // is not safe for concurrent use.
 type Client struct {
-	URL      string // as X2Go Client takes it: http://host:port/plain/
+	URL      string // as clients take it: http://host:port/plain/ or /json/
 	User     string
 	Password string
 	Ticket   string // the authid of the last reply
@@ -61,7 +61,10 @@ func (c *Client) List(ctx context.Context) ([]Profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list session profiles: %w", err)
 	}
-	return parseList(reply), nil
+	if reply.json != nil {
+		return reply.json.list(), nil
+	}
+	return parseList(reply.text), nil
 }
 
 // Select asks for a server for the profile.
@@ -74,7 +77,14 @@ func (c *Client) Select(ctx context.Context, profileID string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("select %q: %w", profileID, err)
 	}
-	_, rest, ok := strings.Cut(reply, "SERVER:")
+	if reply.json != nil {
+		server, err := reply.json.server()
+		if err != nil {
+			err = fmt.Errorf("select %q: %w", profileID, err)
+		}
+		return server, err
+	}
+	_, rest, ok := strings.Cut(reply.text, "SERVER:")
 	line, _, _ := strings.Cut(rest, "\n")
 	if !ok || line == "" {
 		return Server{}, fmt.Errorf("select %q: the reply names no server", profileID)
@@ -103,14 +113,20 @@ func form(pairs ...string) url.Values {
 	return v
 }
 
+// A granted reply.
+type granted struct {
+	text string
+	json *jsonReply // nil: the text is that of /plain/
+}
+
 // post sends one request and checks the reply for the grant.
-func (c *Client) post(ctx context.Context, fields url.Values) (string, error) {
+func (c *Client) post(ctx context.Context, fields url.Values) (granted, error) {
 	fields.Set("user", c.User)
 	fields.Set("password", c.Password)
 	fields.Set("authid", c.Ticket)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(fields.Encode()))
 	if err != nil {
-		return "", err
+		return granted{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	httpClient := c.HTTP
@@ -119,36 +135,47 @@ func (c *Client) post(ctx context.Context, fields url.Values) (string, error) {
 	}
 	resp, err := httpClient.Do(req)
 	if err != nil {
-		return "", err
+		return granted{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
-		return "", err
+		return granted{}, err
 	}
 	text := string(body)
 	first := firstLine(text)
+	wait := resp.Header.Get("Retry-After")
 	switch {
-	case resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("Retry-After") != "":
-		return "", ErrThrottled
+	case wait != "" && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusTooManyRequests):
+		return granted{}, fmt.Errorf("%w: too many failed logins, try again in %s s", ErrThrottled, Printable(firstLine(wait)))
 	case resp.StatusCode == http.StatusUnauthorized:
-		return "", ErrDenied
+		return granted{}, ErrDenied
 	case resp.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("the broker answered %s: %q", resp.Status, first)
+		return granted{}, fmt.Errorf("the broker answered %s: %q", resp.Status, first)
 	case !strings.Contains(text, "Access granted"):
 		denied := ErrDenied
-		if resp.Header.Get("Retry-After") != "" {
+		if wait != "" {
 			denied = ErrThrottled
 		}
 		if reason, ok := strings.CutPrefix(first, "Access denied: "); ok {
-			return "", fmt.Errorf("%w: %s", denied, reason)
+			return granted{}, fmt.Errorf("%w: %s", denied, reason)
 		}
-		return "", denied
+		return granted{}, denied
+	}
+	if isJSON(resp.Header.Get("Content-Type")) {
+		reply, err := parseJSON(text)
+		if err != nil {
+			return granted{}, err
+		}
+		if reply.Ticket != "" {
+			c.Ticket = reply.Ticket
+		}
+		return granted{text, reply}, nil
 	}
 	if _, rest, ok := strings.Cut(text, "AUTHID:"); ok {
 		c.Ticket, _, _ = strings.Cut(rest, "\n")
 	}
-	return text, nil
+	return granted{text: text}, nil
 }
 
 // firstLine is the start of a text, short and without control characters.

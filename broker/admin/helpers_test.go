@@ -51,6 +51,12 @@ func newFixture(t *testing.T) *fixture {
 	f.broker = &admin.Broker{
 		Keeper: f.keeper, Version: "v1.2.3", Listeners: []string{"http 127.0.0.1:8080"}, Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) { return "no network", 1 },
+		Doors: func() admin.Doors {
+			return admin.Doors{
+				Open: 3, Most: 100, Refused: map[string]uint64{"slow": 2},
+				Certificate: &admin.Certificate{Until: time.Unix(2e9, 0), Failed: "is garbage"},
+			}
+		},
 	}
 	f.client = admin.NewClient(f.dir)
 	if err := f.keeper.Refresh(t.Context()); err != nil {

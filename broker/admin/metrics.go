@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ type Metrics struct {
 	requests *prometheus.HistogramVec
 	denied   *prometheus.CounterVec
 	webhook  *prometheus.CounterVec
+	bad      *prometheus.CounterVec
 }
 
 // NewMetrics returns the metrics of a broker. Set b.Keeper before the first
@@ -40,8 +42,12 @@ func NewMetrics(b *Broker) *Metrics {
 			Name: "x2broker_webhook_requests_total",
 			Help: "Calls of the webhook, by outcome (accepted, forbidden, limited, bad).",
 		}, []string{"outcome"}),
+		bad: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "x2broker_bad_requests_total",
+			Help: "Requests that no client sends, by HTTP status: 413 is one that is too large.",
+		}, []string{"status"}),
 	}
-	m.registry.MustRegister(m.requests, m.denied, m.webhook, pipeline{b},
+	m.registry.MustRegister(m.requests, m.denied, m.webhook, m.bad, pipeline{b},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,6 +82,9 @@ func (m *Metrics) Request(d session.Done) {
 	m.requests.WithLabelValues(d.Frontend, d.Task, outcome).Observe(d.Took.Seconds())
 }
 
+// BadRequest counts a request that a frontend refuses unread.
+func (m *Metrics) BadRequest(status int) { m.bad.WithLabelValues(strconv.Itoa(status)).Inc() }
+
 // pipeline collects the state of the broker when it is scraped.
 type pipeline struct{ b *Broker }
 
@@ -102,7 +111,7 @@ var (
 func (pipeline) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildInfo, servingInfo, servingCommit, stageTime, stageTook, refusedGauge, sourceFailures, unkept, siteObjects,
-		workerStarts, holdGauge, holdUntil,
+		workerStarts, holdGauge, holdUntil, connectionsOpen, connectionsRefused, certificateUntil, certificateFailed,
 	} {
 		ch <- d
 	}
@@ -144,6 +153,7 @@ func (p pipeline) Collect(ch chan<- prometheus.Metric) {
 		gauge(siteObjects, float64(len(snap.Catalog.Cases)), "case")
 		gauge(siteObjects, float64(len(snap.Warnings)), "warning")
 	}
+	p.b.Doors().collect(ch)
 	_, starts := p.b.Worker()
 	ch <- prometheus.MustNewConstMetric(workerStarts, prometheus.CounterValue, float64(starts))
 	for _, kind := range []string{snapshot.Pin, snapshot.Freeze} {

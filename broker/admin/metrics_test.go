@@ -60,6 +60,8 @@ func TestMetricsSayTheStateOfThePipeline(t *testing.T) {
 		`x2broker_worker_starts_total 1`,
 		`x2broker_hold{kind="freeze"} 1`, `x2broker_hold{kind="pin"} 0`,
 		`x2broker_hold_until_timestamp_seconds `,
+		`x2broker_connections 3`, `x2broker_connections_refused_total{reason="slow"} 2`,
+		`x2broker_certificate_expiry_timestamp_seconds 2e+09`, `x2broker_certificate_failed 1`,
 		`go_goroutines `, `process_cpu_seconds_total `,
 	)
 	for name, h := range map[string]http.Handler{"ready": admin.Readyz(f.keeper), "ok": admin.Healthz(f.keeper)} {
@@ -108,6 +110,7 @@ func TestThePageNamesEveryMetric(t *testing.T) {
 	m := admin.NewMetrics(f.broker)
 	m.Request(session.Done{Task: "list", Err: &session.DeniedError{Reason: "malformed"}})
 	call(admin.NewWebhook(admin.GitHub, []byte(secret), func() {}, m, time.Now, slog.New(slog.DiscardHandler)), "")
+	m.BadRequest(http.StatusRequestEntityTooLarge)
 	if _, err := f.client.Freeze(t.Context(), "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}

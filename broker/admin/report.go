@@ -20,7 +20,8 @@ import (
 type Broker struct {
 	Keeper    *snapshot.Keeper
 	Version   string
-	Listeners []string                                // "http 127.0.0.1:8080"
+	Listeners []string // "http 127.0.0.1:8080"
+	Doors     func() Doors
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
 	Webhook   *Webhook                                // nil for none
 	Started   time.Time
@@ -47,6 +48,7 @@ type Report struct {
 	Objects   Objects        `json:"objects"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
+	Doors     Doors          `json:"doors"`
 }
 
 // Stage is one of Fetched, Verified, Compiled, Tested, Serving.
@@ -103,6 +105,7 @@ func (b *Broker) report(s snapshot.Status) Report {
 	r := Report{
 		Version: b.Version, PID: os.Getpid(), Started: b.Started.UTC(), UptimeS: int64(b.Now().Sub(b.Started) / time.Second),
 		State: Line(s), Site: s.Source, Hold: s.Hold, Unused: s.Unused, Unkept: s.Unkept, Worker: confinement, Listeners: b.Listeners,
+		Doors:  b.Doors(),
 		Source: Source{Failures: s.Failures, Since: s.FailingSince},
 	}
 	if !s.NextLook.IsZero() { // by the clock of now: it may have been set since

@@ -12,7 +12,7 @@ import (
 )
 
 // shownDiagnostics is how many errors of a refused commit fit on the screen.
-const shownDiagnostics = 4
+const shownDiagnostics = 3
 
 // WriteText prints the report for people: one screen, times as seen from now,
 // in the zone of now.
@@ -53,6 +53,7 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	p.printf("worker     %s\n", clean(confinement))
 	p.printf("listens    %s\n", strings.Join(r.Listeners, ", "))
+	p.doors(r.Doors)
 	return p.err
 }
 

@@ -52,7 +52,11 @@ func quiet() admin.Report {
 		}},
 		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
 		Worker:    "no network, no files, no programs",
-		Listeners: []string{"http 127.0.0.1:8080", "metrics 127.0.0.1:9090"},
+		Listeners: []string{"http 127.0.0.1:8080", "https 0.0.0.0:443", "metrics 127.0.0.1:9090"},
+		Doors: admin.Doors{
+			Open: 12, Most: 8192, Refused: map[string]uint64{"slow": 0},
+			Certificate: &admin.Certificate{Until: at("2026-05-01 00:00:00")},
+		},
 	}
 	r.Stages[4].Reason = "fetched"
 	return r
@@ -77,10 +81,21 @@ func trouble() admin.Report {
 		"/var/lib/x2broker/last-good.3.site is not accepted by the rules of verify as they are now: commit " + badCommit + " is refused: it is\x1b[2J not signed",
 	}
 	r.Unkept = "write /var/lib/x2broker/last-good.2.site.new: no space left on device"
-	r.Webhook = &admin.HookCalls{Accepted: 12, Forbidden: 3, Limited: 980}
 	r.Hold = &snapshot.Hold{
 		Kind: snapshot.Pin, Revision: source.Revision{ID: goodCommit}, By: "ada", UID: 1000, Reason: "nobody sees the lab",
 		Since: at("2026-03-02 08:00:00"), Until: at("2026-03-03 09:00:00"),
+	}
+	return r
+}
+
+// crowd is one that is asked by more than it can bear, with a certificate that
+// ends soon.
+func crowd() admin.Report {
+	r := quiet()
+	r.Webhook = &admin.HookCalls{Accepted: 12, Forbidden: 3, Limited: 980}
+	r.Doors = admin.Doors{
+		Open: 8192, Most: 8192, Refused: map[string]uint64{"slow": 7, "connections": 1043, "tls": 0},
+		Certificate: &admin.Certificate{Until: at("2026-03-07 00:00:00"), Failed: "certificate /etc/x2broker/cert.pem with key /etc/x2broker/key.pem: tls: private key does not match public key"},
 	}
 	return r
 }
@@ -93,12 +108,12 @@ func nothing() admin.Report {
 			{Stage: "Fetched"}, {Stage: "Verified", Reason: "not configured"}, {Stage: "Compiled"}, {Stage: "Tested"}, {Stage: "Serving"},
 		},
 		Source:    admin.Source{Failures: 1, Since: at("2026-03-02 14:29:58"), Reason: "repository not found: /srv/site.git"},
-		Listeners: []string{"http 127.0.0.1:8080"},
+		Listeners: []string{"http 127.0.0.1:8080"}, Doors: admin.Doors{Most: 8192},
 	}
 }
 
 func TestStatusIsOneScreen(t *testing.T) {
-	for name, r := range map[string]admin.Report{"quiet": quiet(), "trouble": trouble(), "nothing": nothing()} {
+	for name, r := range map[string]admin.Report{"quiet": quiet(), "trouble": trouble(), "crowd": crowd(), "nothing": nothing()} {
 		var b strings.Builder
 		if err := r.WriteText(&b, now); err != nil {
 			t.Fatal(err)

@@ -5,14 +5,11 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,16 +60,6 @@ type SiteAuth struct {
 	CAFile         string // https: certificates to trust, "" for those of the system
 	KeyFile        string // ssh: a private key
 	KnownHostsFile string // ssh: the server's host key
-}
-
-// Listen is where the broker answers. An empty address is off.
-type Listen struct {
-	HTTP           string
-	HTTPS          string
-	Metrics        string           // for Prometheus, in clear
-	Certificate    *tls.Certificate // nil unless HTTPS is on
-	TrustedProxies []netip.Prefix
-	BasePath       string // "/" or "/prefix", no slash at the end
 }
 
 // Authenticator is one entry of the chain: Static or None.
@@ -129,7 +116,7 @@ type Zeroconf struct {
 func Default() *Config {
 	return &Config{
 		Site:   Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
-		Listen: Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
+		Listen: Listen{HTTP: DefaultListenHTTP, BasePath: "/", Connections: DefaultConnections, PerAddress: DefaultPerAddress},
 		Ticket: Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
 		Frontends: Frontends{
 			Plain: Plain{Enabled: true, DeniedStatus: 200},
@@ -165,23 +152,7 @@ func Load(filename string) (*Config, error) {
 // joins all mistakes.
 func (c *Config) Validate() error {
 	p := problems{}
-	if c.Listen.HTTP == "" && c.Listen.HTTPS == "" {
-		p.add("listen", "the broker would listen nowhere: give http or https")
-	}
-	for _, l := range []struct{ field, address string }{{"listen.http", c.Listen.HTTP}, {"listen.https", c.Listen.HTTPS}, {"listen.metrics", c.Listen.Metrics}} {
-		if l.address == "" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(l.address); err != nil {
-			p.add(l.field, "%q is no host:port, like %q", l.address, DefaultListenHTTP)
-		}
-	}
-	if c.Listen.HTTP != "" && !loopback(c.Listen.HTTP) {
-		c.warn("listen.http %s is reachable from other machines, and passwords travel in clear there: use https, or a proxy in front", c.Listen.HTTP)
-	}
-	if c.Listen.Metrics != "" && !loopback(c.Listen.Metrics) {
-		c.warn("listen.metrics %s is reachable from other machines: anybody there can read the figures of the broker", c.Listen.Metrics)
-	}
+	c.Listen.validate(c, &p)
 	if c.Site.Poll < minPoll || c.Site.Poll > maxPoll {
 		p.add("site.poll", "%v is not between %v and %v", c.Site.Poll, minPoll, maxPoll)
 	}
@@ -222,24 +193,6 @@ func (c *Config) Validate() error {
 // Open reports whether people get in without a password.
 func (c *Config) Open() bool {
 	return slices.ContainsFunc(c.Authenticators, func(a Authenticator) bool { return a.Static == nil })
-}
-
-var (
-	loopback4 = netip.MustParsePrefix("127.0.0.0/8")
-	loopback6 = netip.MustParsePrefix("::1/128")
-)
-
-func (c *Config) loopbackOnly() bool {
-	return (c.Listen.HTTP == "" || loopback(c.Listen.HTTP)) && (c.Listen.HTTPS == "" || loopback(c.Listen.HTTPS))
-}
-
-func loopback(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 func (c *Config) warn(format string, args ...any) {
@@ -300,13 +253,4 @@ func (p *problems) url(field, s string) string {
 		return ""
 	}
 	return strings.TrimRight(s, "/")
-}
-
-// basePath gives "/" or "/prefix".
-func (p *problems) basePath(s string) string {
-	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, "{}*?#% ") {
-		p.add("listen.basePath", "%q is no path, like \"/\" or \"/broker\"", s)
-		return "/"
-	}
-	return path.Clean(s)
 }

@@ -33,7 +33,9 @@ func TestEveryFieldIsRead(t *testing.T) {
 	got, err := load(t, users+`
 site: {url: "file:///srv/site.git", ref: "live", poll: "100ms", timeout: "5m"}
 site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHostsFile: "/h"}
-listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/"}
+listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/", proxyProtocol: true}
+listen: {https: "127.0.0.1:82", tls: {cert: "/c", key: "/k", clientCA: "/a"}, limits: {connections: 10, perAddress: 9}}
+listen: unix: {path: "/run/x2broker/http.sock", mode: "0600", group: "www-data"}
 ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
 frontends: {
 	plain: {enabled: false, deniedStatus: 401}
@@ -52,7 +54,9 @@ stateDir: "/tmp/x"
 			Auth: config.SiteAuth{TokenFile: "/t", User: "u", CAFile: "/c", KeyFile: "/k", KnownHostsFile: "/h"},
 		},
 		Listen: config.Listen{
-			HTTP: "127.0.0.1:81", BasePath: "/broker",
+			HTTP: "127.0.0.1:81", BasePath: "/broker", ProxyProtocol: true,
+			HTTPS: "127.0.0.1:82", TLS: config.TLS{Cert: "/c", Key: "/k", ClientCA: "/a"}, Connections: 10, PerAddress: 9,
+			Unix:           config.Unix{Path: "/run/x2broker/http.sock", Mode: 0o600, Group: "www-data"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		Authenticators: []config.Authenticator{{Static: map[string]config.StaticUser{"alice": {Password: "$2a$04$x", Groups: []string{"staff"}}}}},
@@ -104,6 +108,12 @@ func TestMistakesAreNamed(t *testing.T) {
 		"bad address":             {users + `listen: http: "localhost"`, `listen.http: "localhost" is no host:port`},
 		"ssh is not there yet":    {users + `listen: ssh: "127.0.0.1:22"`, `listen.ssh: this version has no SSH broker`},
 		"https without tls":       {users + `listen: https: "127.0.0.1:443"`, `listen.tls: https needs`},
+		"relative socket":         {users + `listen: unix: path: "http.sock"`, `listen.unix.path: "http.sock" is no absolute path`},
+		"mode of a socket":        {users + `listen: unix: {path: "/s", mode: "rw"}`, `listen.unix.mode: "rw" is no mode`},
+		"socket without path":     {users + `listen: unix: mode: "0660"`, `listen.unix.path: required field is missing`},
+		"PROXY headers of nobody": {users + `listen: proxyProtocol: true`, `listen.proxyProtocol: nobody may send PROXY headers`},
+		"no connections":          {users + `listen: limits: connections: 0`, `listen.limits.connections: 0 is not between 1 and`},
+		"more here than in all":   {users + `listen: limits: {connections: 5, perAddress: 6}`, `listen.limits.perAddress: 6 is not between 1 and limits.connections, 5`},
 		"proxy":                   {users + `listen: trustedProxies: ["proxy"]`, `listen.trustedProxies: "proxy" is no network`},
 		"base path":               {users + `listen: basePath: "broker"`, `listen.basePath: "broker" is no path`},
 		"denied status":           {users + `frontends: plain: deniedStatus: 403`, `frontends.plain.deniedStatus`},
@@ -134,5 +144,22 @@ func TestWarnings(t *testing.T) {
 	got, err := load(t, users+`listen: http: ":8080"`)
 	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "passwords travel in clear") {
 		t.Errorf("got %v, %v", got.Warnings, err)
+	}
+}
+
+// Whoever opens the socket may say who he is.
+func TestASocketForEverybodyIsWarnedOf(t *testing.T) {
+	for mode, want := range map[string]int{"0660": 0, "0666": 1} {
+		c, err := load(t, users+`listen: unix: {path: "/s", mode: "`+mode+`"}`)
+		if err != nil || len(c.Warnings) != want {
+			t.Errorf("%s: %v, warnings %q", mode, err, c.Warnings)
+		}
+	}
+}
+
+func TestASmallLimitHoldsForOneAddressToo(t *testing.T) {
+	c, err := load(t, users+`listen: limits: connections: 5`)
+	if err != nil || c.Listen.PerAddress != 5 {
+		t.Errorf("%+v, %v", c.Listen, err)
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -22,15 +21,7 @@ type raw struct {
 		URL, Ref, Poll, Timeout string
 		Auth                    SiteAuth
 	}
-	Listen struct {
-		HTTP           *string
-		HTTPS          string
-		SSH            string
-		Metrics        string
-		TLS            struct{ Cert, Key string }
-		TrustedProxies []string
-		BasePath       string
-	}
+	Listen         rawListen
 	Authenticators []rawAuthenticator
 	Ticket         struct {
 		Lifetime      string
@@ -189,19 +180,8 @@ func (r *raw) fill(c *Config, p *problems) {
 	c.Site.Poll = p.duration("site.poll", r.Site.Poll, c.Site.Poll)
 	c.Site.Timeout = p.duration("site.timeout", r.Site.Timeout, c.Site.Timeout)
 	c.Site.Auth = r.Site.Auth
-	if r.Listen.HTTP != nil {
-		c.Listen.HTTP = *r.Listen.HTTP
-	}
-	if r.Listen.SSH != "" {
-		p.add("listen.ssh", "this version has no SSH broker yet: leave it empty")
-	}
-	r.fillTLS(c, p)
-	c.Listen.Metrics = r.Listen.Metrics
+	r.Listen.fill(c, p)
 	r.Webhook.fill(c, p)
-	c.Listen.TrustedProxies = p.prefixes("listen.trustedProxies", r.Listen.TrustedProxies)
-	if r.Listen.BasePath != "" {
-		c.Listen.BasePath = p.basePath(r.Listen.BasePath)
-	}
 	for _, a := range r.Authenticators {
 		if a.Type == "none" {
 			none := Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
@@ -248,21 +228,4 @@ func set(field, given *bool) {
 	if given != nil {
 		*field = *given
 	}
-}
-
-func (r *raw) fillTLS(c *Config, p *problems) {
-	c.Listen.HTTPS = r.Listen.HTTPS
-	if c.Listen.HTTPS == "" {
-		return
-	}
-	if r.Listen.TLS.Cert == "" || r.Listen.TLS.Key == "" {
-		p.add("listen.tls", "https needs the PEM files cert and key")
-		return
-	}
-	cert, err := tls.LoadX509KeyPair(r.Listen.TLS.Cert, r.Listen.TLS.Key)
-	if err != nil {
-		p.add("listen.tls", "%v", err)
-		return
-	}
-	c.Listen.Certificate = &cert
 }

@@ -15,11 +15,15 @@ import (
 
 type addressKey struct{}
 
+// UnixPeer is the RemoteAddr of a request that came through a unix socket.
+const UnixPeer = "unix"
+
 // ClientAddress is middleware that finds out which address a request comes
 // from. X-Forwarded-For counts only when the peer is one of the trusted
 // proxies: then the rightmost address that is none of them is the client. If
 // every hop is trusted, or any that is looked at is no address, there is no
-// client address and [Address] gives the zero value.
+// client address and [Address] gives the zero value. A peer on a unix socket is
+// trusted like a proxy, but has no address of its own.
 func ClientAddress(trusted []netip.Prefix) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,15 +41,18 @@ func Address(ctx context.Context) netip.Addr {
 }
 
 func clientAddress(remote string, forwarded []string, trusted []netip.Prefix) netip.Addr {
-	hostport, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
+	var peer netip.Addr
+	if remote != UnixPeer {
+		hostport, err := netip.ParseAddrPort(remote)
+		if err != nil {
+			return netip.Addr{}
+		}
+		peer = canonical(hostport.Addr())
 	}
-	peer := canonical(hostport.Addr())
 	isTrusted := func(a netip.Addr) bool {
 		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	if len(forwarded) == 0 || !isTrusted(peer) {
+	if len(forwarded) == 0 || peer.IsValid() && !isTrusted(peer) {
 		return peer
 	}
 	hops := strings.Split(strings.Join(forwarded, ","), ",")

@@ -29,6 +29,10 @@ func TestClientAddress(t *testing.T) {
 		"a client in IPv6 notation is the same client":     {"[::1]:7", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
 		"the zone of a link-local peer is dropped":         {"[fe80::1%eth0]:7", nil, "fe80::1"},
 		"a peer that is no address (a socket) is nobody":   {"@", nil, ""},
+		"a proxy on a unix socket names the client":        {UnixPeer, []string{"1.2.3.4, 203.0.113.9"}, "203.0.113.9"},
+		"behind it another proxy names the client":         {UnixPeer, []string{"1.2.3.4, 203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		"one that names nobody is nobody":                  {UnixPeer, nil, ""},
+		"a peer that calls itself something is nobody":     {"/run/10.0.0.1", []string{"203.0.113.9"}, ""},
 		"a trusted IPv6 proxy names an IPv6 client":        {"[::1]:7", []string{"2001:db8::5"}, "2001:db8::5"},
 		"a header that only names proxies and junk is bad": {"10.0.0.1:7", []string{"junk, 10.0.0.3"}, ""},
 	}

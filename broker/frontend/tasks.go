@@ -41,7 +41,8 @@ type Dialect interface {
 // Options are what frontends with forms share.
 type Options struct {
 	Service  *session.Service
-	Zeroconf bool // answer below zeroconf
+	Zeroconf bool             // answer below zeroconf
+	Bad      func(status int) // told of requests that are none; nil for nobody
 	Log      *slog.Logger
 }
 
@@ -176,6 +177,9 @@ func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &bad):
 		t.Log.DebugContext(r.Context(), "bad request", "address", Address(r.Context()).String(), "reason", bad.Reason)
+		if t.Bad != nil {
+			t.Bad(bad.Status)
+		}
 		Fail(w, bad.Status, bad.Reason)
 	case errors.As(err, &denied):
 		RetryAfter(w, denied.RetryAfter)

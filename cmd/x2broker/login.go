@@ -13,7 +13,7 @@ import (
 )
 
 type loginCmd struct {
-	URL          string        `arg:"" help:"Broker as in X2Go Client, http://[user@]host:port/plain/ or https://."`
+	URL          string        `arg:"" help:"Broker as in X2Go Client or pyhoca-cli: http://[user@]host:port/plain/ or .../json/, or https://."`
 	User         string        `short:"u" help:"User name; default: the one in the URL."`
 	PasswordFile string        `type:"existingfile" placeholder:"FILE" help:"File whose first line is the password. Default: ask, or the first line of standard input."`
 	Select       string        `placeholder:"PROFILE" help:"Id of a session profile to select."`
@@ -28,6 +28,11 @@ type loginResult struct {
 	User     string           `json:"user"`
 	Profiles []client.Profile `json:"profiles"`
 	Selected *client.Server   `json:"selected,omitempty"`
+}
+
+// Help is the end of --help.
+func (*loginCmd) Help() string {
+	return "Exit codes: 0 the user gets in, and a server if he asked for one; 1 he is refused, throttled, or the broker does not answer, and the message says which; 2 the command line is wrong."
 }
 
 // Run lists, and selects if asked to.

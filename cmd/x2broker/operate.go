@@ -13,10 +13,14 @@ import (
 	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/audience"
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/worker"
 )
+
+// maxScrapers is how many connections the listener for metrics bears.
+const maxScrapers = 64
 
 // activated gives the socket that systemd opened for HTTP, nil for none, and
 // makes the settings say where that is.
@@ -31,7 +35,11 @@ func activated(cfg *config.Config) (net.Listener, error) {
 	case len(all) > 1, all[0] == nil:
 		return nil, fmt.Errorf("systemd handed over %d sockets: the broker takes one stream socket, for HTTP", len(all))
 	}
-	cfg.Listen.HTTP = all[0].Addr().String()
+	if address := all[0].Addr(); address.Network() == "unix" {
+		cfg.Listen.HTTP, cfg.Listen.Unix = "", config.Unix{Path: address.String()}
+	} else {
+		cfg.Listen.HTTP = address.String()
+	}
 	return all[0], nil
 }
 
@@ -60,9 +68,11 @@ func newOperators(cfg *config.Config, state *stateDir, compiler *worker.Compiler
 	o.metrics = admin.NewMetrics(o.broker)
 	var err error
 	if cfg.Listen.Metrics != "" {
-		if o.scrapes, err = net.Listen("tcp", cfg.Listen.Metrics); err != nil {
+		opened, err := listen.TCP(cfg.Listen.Metrics)
+		if err != nil {
 			return nil, fmt.Errorf("%w (choose another address for listen.metrics)", err)
 		}
+		o.scrapes = listen.NewGate(listen.Options{Limits: listen.Limits{Connections: maxScrapers, PerAddress: maxScrapers}, Log: log}).Listener(opened)
 		o.broker.Listeners = append(o.broker.Listeners, "metrics "+o.scrapes.Addr().String())
 	}
 	if o.control, err = admin.ListenControl(cfg.StateDir, log); mayPass(err) {
@@ -74,6 +84,12 @@ func newOperators(cfg *config.Config, state *stateDir, compiler *worker.Compiler
 		return nil, fmt.Errorf("%w (choose another state directory with --state-dir)", err)
 	}
 	return o, nil
+}
+
+// show tells operators of the doors.
+func (o *operators) show(d *doors) {
+	o.broker.Doors = d.state
+	o.broker.Listeners = append(d.names, o.broker.Listeners...)
 }
 
 // request notes what became of a request.

@@ -28,7 +28,7 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
 	r.NotFound(frontend.NotFound)
 	doors := cfg.Frontends
-	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Log: log}
+	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Bad: ops.metrics.BadRequest, Log: log}
 	door := func(path string, enabled bool, h http.Handler) {
 		if enabled {
 			r.Handle(base+path+"*", http.StripPrefix(base+path, h))

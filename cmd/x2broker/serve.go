@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -13,8 +12,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
@@ -26,12 +23,11 @@ import (
 
 // Limits on what clients may hold open.
 const (
-	maxConnections = 8192
-	maxHeader      = 16 << 10
-	readTimeout    = 30 * time.Second
-	writeTimeout   = 90 * time.Second // a request may wait 30 s for the first snapshot
-	idleTimeout    = 2 * time.Minute
-	shutdownTime   = 10 * time.Second
+	maxHeader    = 16 << 10
+	readTimeout  = 30 * time.Second
+	writeTimeout = 90 * time.Second // a request may wait 30 s for the first snapshot
+	idleTimeout  = 2 * time.Minute
+	shutdownTime = 10 * time.Second
 )
 
 type serveCmd struct {
@@ -45,6 +41,9 @@ type serveCmd struct {
 
 // Run serves until the context ends.
 func (c *serveCmd) Run(ctx context.Context, io stdio) error {
+	if err := keepMemory(); err != nil {
+		return err
+	}
 	cfg, err := c.settings()
 	if err != nil {
 		return usageError(err)
@@ -84,7 +83,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return usageError(err)
 	}
-	listeners, err := listen(cfg, handed)
+	doors, err := openDoors(cfg, handed, log)
 	if err != nil {
 		return err
 	}
@@ -106,7 +105,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		}
 	}
 	ops.broker.Keeper = keeper
-	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
+	ops.show(doors)
 	server := &http.Server{
 		Handler:           routes(cfg, keeper, service, ops, log),
 		ReadHeaderTimeout: readTimeout / 3,
@@ -114,13 +113,14 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         doors.gate.Track,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	log.Info("starting", "version", version(), "site", src.String(), "listen", addresses(listeners), "state", cfg.StateDir)
+	log.Info("starting", "version", version(), "site", src.String(), "listen", doors.addresses(), "state", cfg.StateDir)
 	if demo != nil {
-		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
+		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run)
+	return serve(ctx, server, doors.all, log, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -204,58 +204,6 @@ func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Sour
 		return nil, fmt.Errorf("site %q is a directory, which has no signed commits: give its repository, or verify: mode: \"off\"", cfg.Site.URL)
 	}
 	return opened, err
-}
-
-// listen opens all listeners or none; handed is open already, nil for none.
-func listen(cfg *config.Config, handed net.Listener) (all []net.Listener, err error) {
-	defer func() {
-		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-		}
-	}()
-	for _, address := range []string{cfg.Listen.HTTP, cfg.Listen.HTTPS} {
-		if address == "" {
-			continue
-		}
-		l := handed
-		if l == nil || address == cfg.Listen.HTTPS {
-			if l, err = net.Listen("tcp", address); err != nil {
-				return all, fmt.Errorf("%w (choose another address with --listen-http or in broker.cue)", err)
-			}
-		}
-		l = netutil.LimitListener(l, maxConnections)
-		if address == cfg.Listen.HTTPS {
-			l = tls.NewListener(l, &tls.Config{
-				Certificates: []tls.Certificate{*cfg.Listen.Certificate},
-				MinVersion:   tls.VersionTLS12,
-				NextProtos:   []string{"http/1.1"},
-			})
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-func addresses(listeners []net.Listener) []string {
-	var out []string
-	for _, l := range listeners {
-		out = append(out, l.Addr().String())
-	}
-	return out
-}
-
-// named puts http or https before the addresses.
-func named(cfg *config.Config, listeners []net.Listener) []string {
-	out, names := addresses(listeners), []string{"http", "https"}
-	if cfg.Listen.HTTP == "" {
-		names = names[1:]
-	}
-	for i := range out {
-		out[i] = names[i] + " " + out[i]
-	}
-	return out
 }
 
 // serve answers on all listeners until the context ends or a listener fails,

@@ -1,0 +1,187 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// LookEach is how often the files of a certificate are looked at.
+const LookEach = 3 * time.Second
+
+// Files are PEM files.
+type Files struct {
+	Cert, Key string
+	ClientCA  string // who connects must show a certificate of one of these; "" asks for none
+}
+
+// Certificates are what TLS listeners show and ask for. They follow their files.
+type Certificates struct {
+	files Files
+	log   *slog.Logger
+	now   func() time.Time
+
+	current atomic.Pointer[loaded]
+
+	mu     sync.Mutex
+	seen   []fs.FileInfo
+	failed string
+}
+
+type loaded struct {
+	pair    tls.Certificate
+	clients *x509.CertPool // nil: not asked
+}
+
+// CertificateState is for people.
+type CertificateState struct {
+	Until  time.Time // of the certificate in use
+	Failed string    // why the newer one in the files is not used; "" when there is none
+}
+
+// LoadCertificates reads the files.
+func LoadCertificates(files Files, now func() time.Time, log *slog.Logger) (*Certificates, error) {
+	c := &Certificates{files: files, log: log, now: now, seen: stamps(files)}
+	l, err := load(files)
+	if err != nil {
+		return nil, err
+	}
+	if now().After(l.pair.Leaf.NotAfter) {
+		log.Warn("the certificate has expired, clients will refuse it", "file", files.Cert, "since", l.pair.Leaf.NotAfter)
+	}
+	c.current.Store(l)
+	return c, nil
+}
+
+func load(files Files) (*loaded, error) {
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", files.Cert, files.Key, err)
+	}
+	l := &loaded{pair: pair}
+	if files.ClientCA == "" {
+		return l, nil
+	}
+	pem, err := os.ReadFile(files.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	l.clients = x509.NewCertPool()
+	if !l.clients.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: no PEM certificate in it", files.ClientCA)
+	}
+	return l, nil
+}
+
+// State says what is in use.
+func (c *Certificates) State() CertificateState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return CertificateState{Until: c.current.Load().pair.Leaf.NotAfter, Failed: c.failed}
+}
+
+// Reload reads the files now. If they cannot be used, nothing changes.
+func (c *Certificates) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reload(stamps(c.files))
+}
+
+func (c *Certificates) reload(seen []fs.FileInfo) error {
+	c.seen = seen // as they were before they are read: what changes since is seen next time
+	l, err := load(c.files)
+	if err == nil && c.now().After(l.pair.Leaf.NotAfter) {
+		err = fmt.Errorf("certificate %s: has expired at %s", c.files.Cert, l.pair.Leaf.NotAfter.Format(time.RFC3339))
+	}
+	if err != nil {
+		c.failed = err.Error()
+		c.log.Error("the new certificate cannot be used, the old one stays", "err", err, "old_until", c.current.Load().pair.Leaf.NotAfter)
+		return err
+	}
+	c.failed = ""
+	c.current.Store(l)
+	c.log.Info("certificate loaded", "file", c.files.Cert, "until", l.pair.Leaf.NotAfter)
+	return nil
+}
+
+// look reloads if a file has changed.
+func (c *Certificates) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := stamps(c.files)
+	for i := range seen {
+		if changed(c.seen[i], seen[i]) {
+			_ = c.reload(seen) // logged
+			return
+		}
+	}
+}
+
+// Watch follows the files until the context ends; a signal has them read at
+// once.
+func (c *Certificates) Watch(ctx context.Context, now <-chan os.Signal) {
+	tick := time.NewTicker(LookEach)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.look()
+		case <-now:
+			_ = c.Reload() // logged
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stamps tell changed files; nil for one that is not there.
+func stamps(files Files) []fs.FileInfo {
+	var out []fs.FileInfo
+	for _, name := range []string{files.Cert, files.Key, files.ClientCA} {
+		info, err := os.Stat(name)
+		if err != nil {
+			info = nil
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+func changed(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return (a == nil) != (b == nil)
+	}
+	return !a.ModTime().Equal(b.ModTime()) || a.Size() != b.Size() || !os.SameFile(a, b)
+}
+
+// Listener speaks TLS 1.2 and newer, with the curves and suites that Go
+// recommends, on what l accepts within the limits of the gate.
+func (c *Certificates) Listener(g *Gate, l net.Listener) net.Listener {
+	return tls.NewListener(&listener{Listener: l, gate: g, tls: true}, &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			now := c.current.Load()
+			config := &tls.Config{
+				MinVersion:   tls.VersionTLS12,
+				NextProtos:   []string{"http/1.1"},
+				Certificates: []tls.Certificate{now.pair},
+				VerifyConnection: func(tls.ConnectionState) error {
+					hello.Conn.(*conn).secured.Store(true)
+					return nil
+				},
+			}
+			if now.clients != nil {
+				config.ClientCAs, config.ClientAuth = now.clients, tls.RequireAndVerifyClientCert
+			}
+			return config, nil
+		},
+	})
+}

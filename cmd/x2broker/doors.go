@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/listen"
+)
+
+// doors are the listeners that clients come through.
+type doors struct {
+	gate         *listen.Gate
+	certificates *listen.Certificates // nil without https
+	all          []net.Listener
+	names        []string // of all: "http 127.0.0.1:8080"
+	log          *slog.Logger
+}
+
+// openDoors opens all listeners or none; handed is open already, nil for none.
+func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*doors, error) {
+	l := cfg.Listen
+	d := &doors{log: log, gate: listen.NewGate(listen.Options{
+		Limits:  listen.Limits{Connections: l.Connections, PerAddress: l.PerAddress},
+		Trusted: l.TrustedProxies, ProxyProtocol: l.ProxyProtocol, HeaderTimeout: readTimeout / 3, Log: log,
+	})}
+	var err error
+	if l.HTTPS != "" {
+		if d.certificates, err = listen.LoadCertificates(listen.Files(l.TLS), time.Now, log); err != nil {
+			return nil, usageError(fmt.Errorf("listen.tls: %w", err))
+		}
+	}
+	fail := func(err error) (*doors, error) {
+		for _, opened := range d.all {
+			err = errors.Join(err, opened.Close())
+		}
+		return nil, err
+	}
+	add := func(name string, opened net.Listener) {
+		d.all = append(d.all, opened)
+		d.names = append(d.names, name+" "+opened.Addr().String())
+	}
+	if l.HTTP != "" {
+		opened := handed
+		if opened == nil {
+			if opened, err = listen.TCP(l.HTTP); err != nil {
+				return fail(elsewhere(err))
+			}
+		}
+		add("http", d.gate.Listener(opened))
+	}
+	if l.HTTPS != "" {
+		opened, err := listen.TCP(l.HTTPS)
+		if err != nil {
+			return fail(elsewhere(err))
+		}
+		add("https", d.certificates.Listener(d.gate, opened))
+	}
+	if l.Unix.Path != "" {
+		opened := handed
+		if opened == nil || l.HTTP != "" {
+			if opened, err = listen.Unix(listen.Socket(l.Unix)); err != nil {
+				return fail(err)
+			}
+		}
+		add("unix", d.gate.Listener(opened))
+	}
+	return d, nil
+}
+
+func elsewhere(err error) error {
+	return fmt.Errorf("%w (choose another address with --listen-http or in broker.cue)", err)
+}
+
+func (d *doors) addresses() []string {
+	var out []string
+	for _, l := range d.all {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// watch follows the files of the certificate, and SIGHUP, until the context
+// ends.
+func (d *doors) watch(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	if d.certificates == nil {
+		for {
+			select {
+			case <-hangup:
+				d.log.Info("SIGHUP: there is no certificate to load; broker.cue is read at the start only")
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+	d.certificates.Watch(ctx, hangup)
+}
+
+// state is for reports.
+func (d *doors) state() admin.Doors {
+	c := d.gate.Counts()
+	s := admin.Doors{Open: c.Open, Most: c.Most, Refused: c.Refused}
+	if d.certificates != nil {
+		state := d.certificates.State()
+		s.Certificate = &admin.Certificate{Until: state.Until, Failed: state.Failed}
+	}
+	return s
+}
