@@ -5,12 +5,16 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/cuecontext"
 	cueerrors "cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/token"
+
+	"github.com/x2broker/x2broker/broker/identity"
 )
 
 //go:embed schema.cue
@@ -32,6 +36,7 @@ type raw struct {
 		BasePath       string
 	}
 	Authenticators []rawAuthenticator
+	Groups         []rawDirectory
 	Ticket         struct {
 		Lifetime      string
 		Rotate        *bool
@@ -67,6 +72,8 @@ type rawAuthenticator struct {
 	}
 	From   []string
 	Groups []string
+
+	rawDirectory
 }
 
 // decode checks the file against the schema. The error joins all mistakes.
@@ -84,7 +91,10 @@ func decode(filename string, data []byte) (*raw, error) {
 	if err := v.Validate(cue.Concrete(true)); err != nil {
 		return nil, errors.Join(checkUnknown(schema, given, filename), explain(filename, err))
 	}
-	if err := checkAuthenticators(schema, given, filename); err != nil {
+	if err := errors.Join(
+		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "none": "#None"}),
+		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP"}),
+	); err != nil {
 		return nil, err
 	}
 	var r raw
@@ -118,11 +128,14 @@ func checkUnknown(schema, given cue.Value, filename string) error {
 	return errors.Join(all...)
 }
 
-// checkAuthenticators checks each entry against the definition of its type: a
+// checkTyped checks each entry of a list against the definition of its type: a
 // disjunction of all would report the mistakes of every alternative.
-func checkAuthenticators(schema, given cue.Value, filename string) error {
-	definitions := map[string]string{"static": "#Static", "none": "#None"}
-	entries, err := given.LookupPath(cue.ParsePath("authenticators")).List()
+func checkTyped(schema, given cue.Value, filename, field string, definitions map[string]string) error {
+	list := given.LookupPath(cue.ParsePath(field))
+	if !list.Exists() {
+		return nil
+	}
+	entries, err := list.List()
 	if err != nil {
 		return explain(filename, err)
 	}
@@ -132,7 +145,8 @@ func checkAuthenticators(schema, given cue.Value, filename string) error {
 		kind, _ := entry.LookupPath(cue.ParsePath("type")).String()
 		def, ok := definitions[kind]
 		if !ok {
-			all = append(all, fmt.Errorf("%s: authenticators.%d.type: %q is none of \"static\", \"none\"", place(filename, entry.Pos()), i, kind))
+			known := slices.Sorted(maps.Keys(definitions))
+			all = append(all, fmt.Errorf("%s: %s.%d.type: %q is none of \"%s\"", place(filename, entry.Pos()), field, i, kind, strings.Join(known, `", "`)))
 			continue
 		}
 		if err := schema.LookupPath(cue.ParsePath(def)).Unify(entry).Validate(cue.Concrete(true)); err != nil {
@@ -203,6 +217,12 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Listen.BasePath = p.basePath(r.Listen.BasePath)
 	}
 	for _, a := range r.Authenticators {
+		if a.Type == "ldap" {
+			c.Authenticators = append(c.Authenticators, Authenticator{
+				LDAP: a.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge),
+			})
+			continue
+		}
 		if a.Type == "none" {
 			none := Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
 			if len(a.From) == 0 {
@@ -217,6 +237,7 @@ func (r *raw) fill(c *Config, p *problems) {
 		}
 		c.Authenticators = append(c.Authenticators, Authenticator{Static: static})
 	}
+	r.fillGroups(c, p)
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
 	set(&c.Ticket.Rotate, r.Ticket.Rotate)
 	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)

@@ -21,6 +21,7 @@ const (
 	ReasonThrottled     Reason = "throttled"
 	ReasonUnknownUser   Reason = "unknown user"
 	ReasonWrongPassword Reason = "wrong password"
+	ReasonAccount       Reason = "account not valid"
 	ReasonAddress       Reason = "address not allowed" // by [None]
 	ReasonNotTried      Reason = "password not looked at"
 	ReasonError         Reason = "authenticator failed"
@@ -30,7 +31,7 @@ const (
 // is asked for.
 func (r Reason) level() slog.Level {
 	switch r {
-	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress:
+	case ReasonUnknownUser, ReasonWrongPassword, ReasonAccount, ReasonAddress:
 		return slog.LevelInfo
 	case ReasonError, ReasonNotTried:
 		return slog.LevelWarn
@@ -97,7 +98,7 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 	switch {
 	case !c.Address.IsValid():
 		return nil, g.deny(ctx, c, ReasonNoAddress)
-	case !validName(c.Name), !validPassword(c.Password):
+	case !ValidName(c.Name), !validPassword(c.Password):
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	}
 	if login := g.byTicket(ctx, c); login != nil {
@@ -205,6 +206,8 @@ func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedErro
 		return g.deny(ctx, c, ReasonUnknownUser)
 	case errors.Is(err, ErrWrongPassword):
 		return g.deny(ctx, c, ReasonWrongPassword, "user", c.Name)
+	case errors.Is(err, ErrAccount):
+		return g.deny(ctx, c, ReasonAccount, "user", c.Name)
 	case errors.Is(err, ErrNoPassword):
 		return g.deny(ctx, c, ReasonNoPassword)
 	case errors.Is(err, ErrAddress):

@@ -61,6 +61,10 @@ var (
 	// his. It ends the search.
 	ErrWrongPassword = errors.New("wrong password")
 
+	// ErrAccount says that the password is right but the account may not be
+	// used: it is locked, disabled or expired. It ends the search.
+	ErrAccount = errors.New("account not valid")
+
 	// ErrNoPassword says that the password is empty, which nobody's password
 	// is. It ends the search, nothing is hashed and nothing is counted.
 	ErrNoPassword = errors.New("no password")
@@ -75,8 +79,8 @@ var (
 
 // An Authenticator decides whether a password belongs to a name.
 //
-// Authenticate returns ErrUnknownUser, ErrWrongPassword, ErrNoPassword,
-// ErrNotTried, or any other error; each but the first ends the search, and all
+// Authenticate returns ErrUnknownUser, ErrWrongPassword, ErrAccount,
+// ErrNoPassword, ErrNotTried, or any other error; each but the first ends the search, and all
 // are a denial. It must take as long for a name that it does not know as for
 // one that it knows.
 type Authenticator interface {
@@ -93,10 +97,10 @@ type Lookuper interface {
 	Lookup(ctx context.Context, name string) (Identity, error)
 }
 
-// A decoy is an Authenticator that can do the work of an unknown name, so
+// A Decoy is an Authenticator that can do the work of an unknown name, so
 // that a chain takes as long whichever of its members knew the name.
-type decoy interface {
-	decoy(ctx context.Context, password string)
+type Decoy interface {
+	Decoy(ctx context.Context, password string)
 }
 
 // normalized returns the identity as it leaves a chain: signed by the
@@ -109,9 +113,9 @@ func (id Identity) normalized(authenticator string) Identity {
 	return id
 }
 
-// validName reports whether a name can be anyone's: UTF-8, within bounds and
+// ValidName reports whether a name can be anyone's: UTF-8, within bounds and
 // without control characters.
-func validName(name string) bool {
+func ValidName(name string) bool {
 	return len(name) <= MaxName && printable(name)
 }
 

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/identity/ldap"
+)
+
+// maxGroupAge bounds for how long somebody may keep a group that he lost.
+const maxGroupAge = time.Hour
+
+// GroupSource is a source of groups beside the authenticators.
+type GroupSource struct {
+	LDAP   *ldap.Config
+	MaxAge time.Duration // of its answers
+}
+
+// rawDirectory is an authenticator or a source of groups of type ldap.
+type rawDirectory struct {
+	Name           string
+	Servers        []string
+	CAFile         string
+	StartTLS       *bool
+	AllowPlaintext bool
+	BindDN         string
+	PasswordFile   string
+	Base           string
+	Filter         string
+	NameAttribute  string
+	Valid          string
+	GroupSearch    *ldap.Groups
+	MaxAge         string
+	Timeout        string
+	Connections    int
+}
+
+func (r rawDirectory) config(field string, p *problems) *ldap.Config {
+	c := &ldap.Config{
+		Name: r.Name, Servers: r.Servers, CAFile: r.CAFile, AllowPlaintext: r.AllowPlaintext,
+		NoStartTLS: r.StartTLS != nil && !*r.StartTLS,
+		BindDN:     r.BindDN, PasswordFile: r.PasswordFile,
+		Base: r.Base, Filter: r.Filter, NameAttribute: r.NameAttribute, Valid: r.Valid, Groups: r.GroupSearch,
+		Timeout: p.duration(field+".timeout", r.Timeout, 0), Connections: r.Connections,
+	}
+	p.absolute(field+".caFile", r.CAFile)
+	p.absolute(field+".passwordFile", r.PasswordFile)
+	if c.Timeout != 0 && (c.Timeout < minTimeout || c.Timeout > maxTimeout) {
+		p.add(field+".timeout", "%v is not between %v and %v", c.Timeout, minTimeout, maxTimeout)
+	}
+	return c
+}
+
+// age is a maximum age between 0 and limit.
+func (p *problems) age(field, s string, limit time.Duration) time.Duration {
+	if s == "0s" {
+		return 0
+	}
+	d := p.duration(field, s, identity.MaxLookupAge)
+	if d > limit {
+		p.add(field, "%v is more than %v", d, limit)
+	}
+	return d
+}
+
+// absolute wants the name of a file, if there is one.
+func (p *problems) absolute(field, name string) {
+	if name != "" && !filepath.IsAbs(name) {
+		p.add(field, "must be the absolute path of a file: the secret itself does not belong into broker.cue")
+	}
+}
+
+func (r *raw) fillGroups(c *Config, p *problems) {
+	for _, g := range r.Groups {
+		c.Groups = append(c.Groups, GroupSource{LDAP: g.config("groups.ldap", p), MaxAge: p.age("groups.ldap.maxAge", g.MaxAge, maxGroupAge)})
+		if g.GroupSearch == nil {
+			p.add("groups.ldap.groupSearch", "is missing: say where this directory has its groups")
+		}
+	}
+}
