@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"tests/e2e":            {"*"},
 	"tests/e2e/gitservers": {"*"},
 	"tests/e2e/imported":   {"*"},
+	"tests/e2e/ldap":       {"*"},
 	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
