@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/identity/endpoint"
 	"github.com/x2broker/x2broker/broker/identity/ldap"
 )
 
@@ -78,18 +79,19 @@ type Listen struct {
 	BasePath       string // "/" or "/prefix", no slash at the end
 }
 
-// Authenticator is one entry of the chain. One of Static and LDAP is set; with
-// neither it is none.
+// Authenticator is one entry of the chain. One of Static, LDAP and HTTPS is set;
+// without any it is none.
 type Authenticator struct {
 	Static map[string]StaticUser // by name
 	LDAP   *ldap.Config
+	HTTPS  *endpoint.Config
 	MaxAge time.Duration  // of what it says of somebody who has a ticket
 	From   []netip.Prefix // of none
 	Groups []string       // of none
 }
 
 // None reports whether this lets people in without a password.
-func (a Authenticator) None() bool { return a.Static == nil && a.LDAP == nil }
+func (a Authenticator) None() bool { return a.Static == nil && a.LDAP == nil && a.HTTPS == nil }
 
 // StaticUser is a user of broker.cue.
 type StaticUser struct {

@@ -74,6 +74,9 @@ type rawAuthenticator struct {
 	Groups []string
 
 	rawDirectory
+	URL       string // of https
+	LookupURL string
+	TokenFile string
 }
 
 // decode checks the file against the schema. The error joins all mistakes.
@@ -92,7 +95,7 @@ func decode(filename string, data []byte) (*raw, error) {
 		return nil, errors.Join(checkUnknown(schema, given, filename), explain(filename, err))
 	}
 	if err := errors.Join(
-		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "none": "#None"}),
+		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "https": "#HTTPS", "none": "#None"}),
 		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP"}),
 	); err != nil {
 		return nil, err
@@ -217,25 +220,7 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Listen.BasePath = p.basePath(r.Listen.BasePath)
 	}
 	for _, a := range r.Authenticators {
-		if a.Type == "ldap" {
-			c.Authenticators = append(c.Authenticators, Authenticator{
-				LDAP: a.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge),
-			})
-			continue
-		}
-		if a.Type == "none" {
-			none := Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
-			if len(a.From) == 0 {
-				p.add("authenticators.none.from", "is empty: name the networks whose users need no password")
-			}
-			c.Authenticators = append(c.Authenticators, none)
-			continue
-		}
-		static := map[string]StaticUser{}
-		for name, u := range a.Users {
-			static[name] = StaticUser{Password: u.Password, Groups: u.Groups}
-		}
-		c.Authenticators = append(c.Authenticators, Authenticator{Static: static})
+		c.Authenticators = append(c.Authenticators, a.authenticator(p))
 	}
 	r.fillGroups(c, p)
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
@@ -246,6 +231,25 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.StateDir = r.StateDir
 	}
 	c.Verify = r.verify
+}
+
+func (a rawAuthenticator) authenticator(p *problems) Authenticator {
+	switch a.Type {
+	case "ldap":
+		return Authenticator{LDAP: a.rawDirectory.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge)}
+	case "https":
+		return Authenticator{HTTPS: a.endpoint("authenticators.https", p), MaxAge: p.age("authenticators.https.maxAge", a.MaxAge, identity.MaxLookupAge)}
+	case "none":
+		if len(a.From) == 0 {
+			p.add("authenticators.none.from", "is empty: name the networks whose users need no password")
+		}
+		return Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
+	}
+	static := map[string]StaticUser{}
+	for name, u := range a.Users {
+		static[name] = StaticUser{Password: u.Password, Groups: u.Groups}
+	}
+	return Authenticator{Static: static}
 }
 
 func (r *raw) fillFrontends(f *Frontends, p *problems) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/identity/endpoint"
 	"github.com/x2broker/x2broker/broker/identity/ldap"
 )
 
@@ -42,14 +43,30 @@ func (r rawDirectory) config(field string, p *problems) *ldap.Config {
 		NoStartTLS: r.StartTLS != nil && !*r.StartTLS,
 		BindDN:     r.BindDN, PasswordFile: r.PasswordFile,
 		Base: r.Base, Filter: r.Filter, NameAttribute: r.NameAttribute, Valid: r.Valid, Groups: r.GroupSearch,
-		Timeout: p.duration(field+".timeout", r.Timeout, 0), Connections: r.Connections,
+		Timeout: p.timeout(field+".timeout", r.Timeout), Connections: r.Connections,
 	}
 	p.absolute(field+".caFile", r.CAFile)
 	p.absolute(field+".passwordFile", r.PasswordFile)
-	if c.Timeout != 0 && (c.Timeout < minTimeout || c.Timeout > maxTimeout) {
-		p.add(field+".timeout", "%v is not between %v and %v", c.Timeout, minTimeout, maxTimeout)
-	}
 	return c
+}
+
+// endpoint is an authenticator of type https.
+func (a rawAuthenticator) endpoint(field string, p *problems) *endpoint.Config {
+	p.absolute(field+".caFile", a.CAFile)
+	p.absolute(field+".tokenFile", a.TokenFile)
+	return &endpoint.Config{
+		Name: a.Name, URL: a.URL, LookupURL: a.LookupURL, CAFile: a.CAFile, TokenFile: a.TokenFile,
+		Timeout: p.timeout(field+".timeout", a.Timeout), Connections: a.Connections,
+	}
+}
+
+// timeout is one between a second and ten minutes, or 0 where none is given.
+func (p *problems) timeout(field, s string) time.Duration {
+	d := p.duration(field, s, 0)
+	if d != 0 && (d < minTimeout || d > maxTimeout) {
+		p.add(field, "%v is not between %v and %v", d, minTimeout, maxTimeout)
+	}
+	return d
 }
 
 // age is a maximum age between 0 and limit.

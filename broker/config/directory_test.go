@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/identity/endpoint"
 	"github.com/x2broker/x2broker/broker/identity/ldap"
 )
 
@@ -43,6 +44,22 @@ groups: [{`+directory+`, groupSearch: {base: "dc=g", memberOf: true, nested: "ad
 	}
 }
 
+func TestEveryFieldOfAnEndpointIsRead(t *testing.T) {
+	got, err := load(t, `authenticators: [{
+	type: "https", name: "mine", url: "https://a/login", lookupURL: "https://a/user", caFile: "/ca", tokenFile: "/t"
+	maxAge: "5s", timeout: "3s", connections: 4
+}]`)
+	want := []config.Authenticator{{MaxAge: 5 * time.Second, HTTPS: &endpoint.Config{
+		Name: "mine", URL: "https://a/login", LookupURL: "https://a/user", CAFile: "/ca", TokenFile: "/t", Timeout: 3 * time.Second, Connections: 4,
+	}}}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Authenticators); diff != "" {
+		t.Errorf("authenticators (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnswersOfADirectoryAreAMinuteOldAtMostByDefault(t *testing.T) {
 	got, err := load(t, "authenticators: [{"+directory+"}]\ngroups: [{"+directory+", groupSearch: base: \"dc=g\"}]\n")
 	if err != nil || got.Authenticators[0].MaxAge != time.Minute || got.Groups[0].MaxAge != time.Minute {
@@ -70,6 +87,9 @@ func TestMistakesAboutDirectoriesAreNamed(t *testing.T) {
 		"timeout":              {ldap(`, timeout: "1h"`), `authenticators.ldap.timeout: 1h0m0s is not between 1s and 10m0s`},
 		"groups from a table":  {ldap("") + `groups: [{type: "static"}]`, `groups.0.type: "static" is none of "ldap"`},
 		"groups, nowhere":      {ldap("") + `groups: [{` + directory + `}]`, `groups.ldap.groupSearch: is missing`},
+		"no URL":               {`authenticators: [{type: "https"}]`, `url: required field is missing`},
+		"a token":              {`authenticators: [{type: "https", url: "https://a", token: "x"}]`, `token: unknown field`},
+		"tokenFile":            {`authenticators: [{type: "https", url: "https://a", tokenFile: "x"}]`, `authenticators.https.tokenFile: must be the absolute path`},
 		"groups for everybody": {`authenticators: [{type: "none", from: ["10.0.0.0/8"]}]` + "\n" + `groups: [{` + directory + `, groupSearch: base: "x"}]`, `groups: with none anybody could give himself`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,6 @@ import (
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
 	"github.com/x2broker/x2broker/broker/identity"
-	"github.com/x2broker/x2broker/broker/identity/ldap"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
@@ -178,14 +177,11 @@ func openStateDir(dir string) (unlock func(), err error) {
 
 func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	var members []identity.Authenticator
-	kept := map[string]time.Duration{}
 	for _, a := range cfg.Authenticators {
-		if a.LDAP != nil {
-			directory, err := openDirectory(*a.LDAP, log)
-			if err != nil {
-				return nil, err
-			}
-			members, kept[directory.Name()] = append(members, directory), a.MaxAge
+		if remote, err := openRemote(a, log); err != nil {
+			return nil, err
+		} else if remote != nil {
+			members = append(members, remote)
 			continue
 		}
 		if a.None() {
@@ -213,17 +209,8 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, maxAge := range kept {
-		chain.KeepLookups(name, maxAge, time.Now)
-	}
-	for _, g := range cfg.Groups {
-		directory, err := openDirectory(*g.LDAP, log)
-		if err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
-		}
-		if err := chain.AddGroups(directory, g.MaxAge, time.Now); err != nil {
-			return nil, err
-		}
+	if err := keepAnswers(chain, members, cfg, log); err != nil {
+		return nil, err
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
 		StateDir: cfg.StateDir, Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate,
@@ -235,14 +222,6 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	return identity.NewGate(identity.GateConfig{
 		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
 	}), nil
-}
-
-func openDirectory(c ldap.Config, log *slog.Logger) (*ldap.Directory, error) {
-	directory, warnings, err := ldap.New(c, time.Now, log)
-	for _, w := range warnings {
-		log.Warn(w)
-	}
-	return directory, err
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {
