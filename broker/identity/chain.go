@@ -75,7 +75,7 @@ func (c *Chain) Authenticate(ctx context.Context, cred Credentials) (Identity, e
 			return c.complete(ctx, id)
 		case errors.Is(err, ErrUnknownUser):
 			continue
-		case errors.Is(err, ErrWrongPassword), errors.Is(err, ErrAccount):
+		case errors.Is(err, ErrWrongPassword), errors.Is(err, ErrExpired), errors.Is(err, ErrMustChange):
 			c.decoys(ctx, i+1, cred.Password)
 		}
 		return Identity{}, fmt.Errorf("authenticator %q: %w", m.Name(), err)

@@ -21,9 +21,10 @@ const (
 	ReasonThrottled     Reason = "throttled"
 	ReasonUnknownUser   Reason = "unknown user"
 	ReasonWrongPassword Reason = "wrong password"
-	ReasonAccount       Reason = "account not valid"
 	ReasonAddress       Reason = "address not allowed" // by [None]
 	ReasonNotTried      Reason = "password not looked at"
+	ReasonExpired       Reason = "account expired"            // told by a right password only
+	ReasonMustChange    Reason = "password has to be changed" // told by a right password only
 	ReasonError         Reason = "authenticator failed"
 )
 
@@ -31,7 +32,7 @@ const (
 // is asked for.
 func (r Reason) level() slog.Level {
 	switch r {
-	case ReasonUnknownUser, ReasonWrongPassword, ReasonAccount, ReasonAddress:
+	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress, ReasonExpired, ReasonMustChange:
 		return slog.LevelInfo
 	case ReasonError, ReasonNotTried:
 		return slog.LevelWarn
@@ -169,6 +170,8 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 		case errors.Is(err, ErrNotTried), errors.Is(err, ErrUnknownUser) && len(others) > 0:
 			// Who always types his domain does not fail each time.
 			attempt.Cancel()
+		case errors.Is(err, ErrMustChange), errors.Is(err, ErrExpired):
+			attempt.Done(true) // no guess: it was the right password
 		default:
 			attempt.Done(false)
 		}
@@ -206,12 +209,14 @@ func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedErro
 		return g.deny(ctx, c, ReasonUnknownUser)
 	case errors.Is(err, ErrWrongPassword):
 		return g.deny(ctx, c, ReasonWrongPassword, "user", c.Name)
-	case errors.Is(err, ErrAccount):
-		return g.deny(ctx, c, ReasonAccount, "user", c.Name)
 	case errors.Is(err, ErrNoPassword):
 		return g.deny(ctx, c, ReasonNoPassword)
 	case errors.Is(err, ErrAddress):
 		return g.deny(ctx, c, ReasonAddress)
+	case errors.Is(err, ErrExpired):
+		return g.deny(ctx, c, ReasonExpired, "user", c.Name)
+	case errors.Is(err, ErrMustChange):
+		return g.deny(ctx, c, ReasonMustChange, "user", c.Name)
 	case errors.Is(err, ErrNotTried):
 		return g.deny(ctx, c, ReasonNotTried, "error", err)
 	}

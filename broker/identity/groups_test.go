@@ -184,8 +184,8 @@ func TestASlowAnswerDoesNotReplaceALaterOne(t *testing.T) {
 
 func TestALockedAccountEndsTheSearch(t *testing.T) {
 	second := &fakeAuth{name: "second", user: "alice", password: "pw"}
-	c := newChain(t, &fakeAuth{name: "first", err: ErrAccount}, second)
-	if _, err := c.Authenticate(t.Context(), Credentials{Name: "alice", Password: "pw"}); !errors.Is(err, ErrAccount) || second.asked > 0 {
+	c := newChain(t, &fakeAuth{name: "first", err: ErrExpired}, second)
+	if _, err := c.Authenticate(t.Context(), Credentials{Name: "alice", Password: "pw"}); !errors.Is(err, ErrExpired) || second.asked > 0 {
 		t.Errorf("%v, the second was asked %d times", err, second.asked)
 	}
 }

@@ -178,7 +178,7 @@ func (e *Endpoint) Authenticate(ctx context.Context, c identity.Credentials) (id
 // Lookup asks for a user by his canonical name.
 func (l *Lookup) Lookup(ctx context.Context, name string) (identity.Identity, error) {
 	id, _, err := l.ask(ctx, l.url, question{User: name})
-	if errors.Is(err, identity.ErrAccount) {
+	if errors.Is(err, identity.ErrExpired) {
 		err = fmt.Errorf("%w: %w", identity.ErrUnknownUser, err)
 	}
 	return id, err
@@ -242,7 +242,7 @@ func read(reply *http.Response) (identity.Identity, error) {
 	case http.StatusUnauthorized:
 		return identity.Identity{}, identity.ErrWrongPassword
 	case http.StatusForbidden:
-		return identity.Identity{}, identity.ErrAccount
+		return identity.Identity{}, identity.ErrExpired
 	case http.StatusNotFound:
 		return identity.Identity{}, identity.ErrUnknownUser
 	default:

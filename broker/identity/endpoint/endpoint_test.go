@@ -94,7 +94,7 @@ func TestARightPassword(t *testing.T) {
 }
 
 func TestWhatTheEndpointSaysOtherwise(t *testing.T) {
-	sentinels := []error{identity.ErrUnknownUser, identity.ErrWrongPassword, identity.ErrAccount, identity.ErrNoPassword, identity.ErrNotTried}
+	sentinels := []error{identity.ErrUnknownUser, identity.ErrWrongPassword, identity.ErrExpired, identity.ErrNoPassword, identity.ErrNotTried}
 	for name, tc := range map[string]struct {
 		answer http.HandlerFunc
 		want   error  // nil for none of the sentinels
@@ -102,7 +102,7 @@ func TestWhatTheEndpointSaysOtherwise(t *testing.T) {
 	}{
 		"wrong":             {says(401, ""), identity.ErrWrongPassword, ""},
 		"unknown":           {says(404, "{}"), identity.ErrUnknownUser, ""},
-		"account not valid": {says(403, "{}"), identity.ErrAccount, ""},
+		"account not valid": {says(403, "{}"), identity.ErrExpired, ""},
 		"broken":            {says(500, "{}"), nil, "500 Internal Server Error"},
 		"a redirect":        {says(302, aliceIs), nil, "302 Found"},
 		"accepted":          {says(202, aliceIs), nil, "202 Accepted"},
@@ -151,7 +151,7 @@ func TestAnErrorPageIsNoAnswer(t *testing.T) {
 		})
 		_, err := open(t, c).Authenticate(t.Context(), alice)
 		if err == nil || !strings.Contains(err.Error(), "want application/json") ||
-			errors.Is(err, identity.ErrUnknownUser) || errors.Is(err, identity.ErrWrongPassword) || errors.Is(err, identity.ErrAccount) {
+			errors.Is(err, identity.ErrUnknownUser) || errors.Is(err, identity.ErrWrongPassword) || errors.Is(err, identity.ErrExpired) {
 			t.Errorf("%d: %v", status, err)
 		}
 	}

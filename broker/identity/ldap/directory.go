@@ -48,7 +48,7 @@ func (d *Directory) Close() { d.pool.drop() }
 
 // Authenticate finds the user's entry and binds under its name. Whatever goes
 // wrong before the password is sent is an identity.ErrNotTried; a good password
-// of an account that is not valid is an identity.ErrAccount.
+// of an account that is not valid is an identity.ErrExpired.
 //
 // A name that is not there costs as many exchanges with the directory as one
 // that is. How long the directory itself takes to hash is its own affair.
@@ -74,7 +74,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		return identity.Identity{}, err
 	}
 	if !valid {
-		return identity.Identity{}, identity.ErrAccount
+		return identity.Identity{}, identity.ErrExpired
 	}
 	return d.identity(ctx, u)
 }

@@ -100,7 +100,7 @@ func TestAuthenticate(t *testing.T) {
 		"a star is a name":                    {"*", "alice-pw", "", identity.ErrUnknownUser, ""},
 		"a filter is a name":                  {"x)(uid=alice", "alice-pw", "", identity.ErrUnknownUser, ""},
 		"empty password":                      {"alice", "", "", identity.ErrNoPassword, ""},
-		"right, account not valid":            {"bob", "Bob-pw", "", identity.ErrAccount, ""},
+		"right, account not valid":            {"bob", "Bob-pw", "", identity.ErrExpired, ""},
 		"wrong, account not valid":            {"bob", "alice-pw", "", identity.ErrWrongPassword, ""},
 		"two entries":                         {"twice", "pw", "", identity.ErrNotTried, "more than one entry"},
 		"an entry with two names":             {"one", "pw", "", identity.ErrNotTried, "one value of uid"},

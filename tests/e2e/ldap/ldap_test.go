@@ -206,7 +206,7 @@ employeeType: expired
 	if got := sees(t, alice); got != "access denied" {
 		t.Errorf("by password, expired: %s", got)
 	}
-	b.WaitLog(`login denied.*reason="account not valid"`)
+	b.WaitLog(`login denied.*reason="account expired"`)
 }
 
 func TestGroupsOfADirectoryForUsersOfATable(t *testing.T) {
