@@ -124,12 +124,15 @@ func (d *dialer) dial(ctx context.Context, prepare func(context.Context, *sessio
 			d.mark(srv, false)
 			return s, nil
 		}
+		// A wrong password of the account is the same everywhere, and some
+		// servers lock an account that has too many.
+		stop := ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) || ctx.Err() != nil
 		err = fmt.Errorf("%s: %w", srv.url, err)
 		if all != nil {
 			err = fmt.Errorf("%w; %w", all, err)
 		}
 		all = err
-		if answered(err) || ctx.Err() != nil {
+		if stop {
 			break
 		}
 		d.mark(srv, true)

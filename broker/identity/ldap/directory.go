@@ -43,9 +43,6 @@ type user struct {
 // Name returns the name given in the configuration.
 func (d *Directory) Name() string { return d.name }
 
-// Close closes the connections that rest.
-func (d *Directory) Close() { d.pool.drop() }
-
 // Authenticate finds the user's entry and binds under its name. Whatever goes
 // wrong before the password is sent is an identity.ErrNotTried; a good password
 // of an account that is not valid is an identity.ErrExpired.

@@ -62,7 +62,7 @@ func (w *world) open(t *testing.T) *Directory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.Close)
+	t.Cleanup(d.pool.drop)
 	return d
 }
 
@@ -330,7 +330,8 @@ func TestTheNextServerIsAsked(t *testing.T) {
 
 func TestAWrongServicePasswordIsNotTriedOnEveryServer(t *testing.T) {
 	w := newWorld(t)
-	w.config.Servers = append(w.config.Servers, w.url())
+	noTLS := newFake(t, false, tls.Certificate{}) // its answer is no reason to stop
+	w.config.Servers = []string{noTLS.url(), w.url(), w.url()}
 	w.config.PasswordFile = write(t, "pw", "old")
 	_, err := login(t, w.open(t), "alice", "alice-pw")
 	if !errors.Is(err, identity.ErrNotTried) || !strings.Contains(err.Error(), "cn=search") || strings.Contains(err.Error(), "old") || len(w.binds) != 1 {
@@ -371,6 +372,32 @@ func TestARestingConnectionIsProbed(t *testing.T) {
 	lookup()
 	if w.opened != 2 {
 		t.Errorf("%d connections, want a new one after %v", w.opened, maxAge)
+	}
+}
+
+func TestConnectionsThatAFirewallForgotCostALittleTime(t *testing.T) {
+	w := newWorld(t)
+	w.user("alice")
+	w.config.Timeout = 2 * time.Second
+	d := w.open(t)
+	var resting []*session
+	for range 5 {
+		s, err := d.dialer.searcher(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resting = append(resting, s)
+	}
+	for _, s := range resting {
+		d.pool.put(s)
+	}
+	w.silence()
+	w.clock.advance(probeAfter)
+	if _, err := d.Lookup(t.Context(), "alice"); err != nil {
+		t.Error(err)
+	}
+	if n := len(d.pool.idle); n != 1 {
+		t.Errorf("%d connections rest, want the new one", n)
 	}
 }
 

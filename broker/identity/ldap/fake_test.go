@@ -33,7 +33,7 @@ type fake struct {
 
 	mu       sync.Mutex
 	entries  map[string]map[string][]string // by lower-case DN
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]bool // true once it is answered no more
 	binds    []string // "dn password", in order
 	searches []string
 	opened   int
@@ -68,7 +68,7 @@ func newFake(t *testing.T, ldaps bool, cert tls.Certificate) *fake {
 				return
 			}
 			f.mu.Lock()
-			f.conns[c] = true
+			f.conns[c] = false
 			f.opened++
 			f.mu.Unlock()
 			serving.Go(func() { f.serve(c) })
@@ -104,6 +104,15 @@ func (f *fake) cut() {
 	clear(f.conns)
 }
 
+// silence is a firewall that forgets all connections without a word.
+func (f *fake) silence() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		f.conns[c] = true
+	}
+}
+
 // add takes attributes as name, value, name, value.
 func (f *fake) add(dn string, attributes ...string) {
 	f.mu.Lock()
@@ -135,7 +144,7 @@ func (f *fake) group(name string, attributes ...string) string {
 
 func (f *fake) serve(c net.Conn) {
 	defer c.Close()
-	secure := f.ldaps
+	raw, secure := c, f.ldaps
 	if f.ldaps {
 		c = tls.Server(c, f.tls)
 	}
@@ -146,7 +155,7 @@ func (f *fake) serve(c net.Conn) {
 			return
 		}
 		f.mu.Lock()
-		hang, flood := f.hang, f.flood
+		hang, flood := f.hang || f.conns[raw], f.flood
 		f.mu.Unlock()
 		if hang {
 			continue

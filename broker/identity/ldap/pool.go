@@ -84,24 +84,21 @@ func (p *pool) take(ctx context.Context) *session {
 		s := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
 		p.mu.Unlock()
-		if p.well(ctx, s) {
+		switch now := p.now(); {
+		case s.conn.IsClosing(), now.Sub(s.opened) >= maxAge:
+			s.close()
+		case now.Sub(s.used) < probeAfter, alive(ctx, s):
 			return s
-		}
-		s.close()
-		if ctx.Err() != nil {
+		default:
+			s.close()
+			p.drop() // the others have rested longer
 			return nil
 		}
 	}
 }
 
-func (p *pool) well(ctx context.Context, s *session) bool {
-	now := p.now()
-	switch {
-	case s.conn.IsClosing(), now.Sub(s.opened) >= maxAge:
-		return false
-	case now.Sub(s.used) < probeAfter:
-		return true
-	}
+// alive asks a server for nothing in particular, in a part of the time.
+func alive(ctx context.Context, s *session) bool {
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/4)
 	defer cancel()
