@@ -33,8 +33,8 @@ type fake struct {
 
 	mu       sync.Mutex
 	entries  map[string]map[string][]string // by lower-case DN
-	conns    map[net.Conn]bool // true once it is answered no more
-	binds    []string // "dn password", in order
+	conns    map[net.Conn]bool              // true once it is answered no more
+	binds    []string                       // "dn password", in order
 	searches []string
 	opened   int
 	hang     bool
