@@ -227,6 +227,15 @@ func TestGroupsThatCannotAllBeToldDeny(t *testing.T) {
 				w.group(fmt.Sprint("g", i), "member", alice)
 			}
 		}, "more than 1000"},
+		"too many in all": {Groups{Base: base, Nested: NestedWalk}, func(w *world, alice string) {
+			direct := ""
+			for i := range maxGroups/2 + 1 {
+				direct = w.group(fmt.Sprint("g", i), "member", alice)
+			}
+			for i := range maxGroups / 2 {
+				w.group(fmt.Sprint("h", i), "member", direct)
+			}
+		}, "more than 1000"},
 		"the server's own limit": {Groups{Base: base}, func(w *world, alice string) {
 			for i := range 5 {
 				w.group(fmt.Sprint("g", i), "member", alice)
@@ -375,36 +384,49 @@ func TestARestingConnectionIsProbed(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatAFirewallForgotCostALittleTime(t *testing.T) {
-	w := newWorld(t)
-	w.user("alice")
-	w.config.Timeout = 2 * time.Second
-	d := w.open(t)
-	var resting []*session
-	for range 5 {
-		s, err := d.dialer.searcher(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		resting = append(resting, s)
-	}
-	for _, s := range resting {
-		d.pool.put(s)
-	}
-	w.silence()
-	w.clock.advance(probeAfter)
-	if _, err := d.Lookup(t.Context(), "alice"); err != nil {
-		t.Error(err)
-	}
-	if n := len(d.pool.idle); n != 1 {
-		t.Errorf("%d connections rest, want the new one", n)
+// A firewall forgets connections without a word. The first question finds out,
+// and costs a part of its time; the others rest no longer.
+func TestConnectionsThatAreSilentAreReplacedAtOnce(t *testing.T) {
+	for name, rested := range map[string]time.Duration{"after a rest": probeAfter, "right away": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.user("alice")
+			w.config.Timeout = 2 * time.Second
+			d := w.open(t)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var resting []*session
+			for range 5 {
+				s, err := d.dialer.searcher(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resting = append(resting, s)
+			}
+			for _, s := range resting {
+				d.pool.put(s)
+			}
+			w.silence()
+			w.clock.advance(rested)
+			if _, err := d.Lookup(ctx, "alice"); err != nil {
+				t.Error(err)
+			}
+			w.set(func() {
+				if n := len(d.pool.idle); n != 1 || w.ignored != 1 {
+					t.Errorf("%d connections rest, %d were asked for nothing; want the new one, and one", n, w.ignored)
+				}
+			})
+		})
 	}
 }
 
 func TestADirectoryThatHangsOrFloodsIsAnErrorInTime(t *testing.T) {
-	for name, turn := range map[string]func(*world){
-		"hangs":  func(w *world) { w.hang = true },
-		"floods": func(w *world) { w.flood = true },
+	for name, tc := range map[string]struct {
+		turn func(*world)
+		want string
+	}{
+		"hangs":  {func(w *world) { w.hang = true }, "deadline exceeded"},
+		"floods": {func(w *world) { w.flood = true }, "answer is longer than 8 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -414,9 +436,9 @@ func TestADirectoryThatHangsOrFloodsIsAnErrorInTime(t *testing.T) {
 			if _, err := d.Lookup(t.Context(), "alice"); err != nil {
 				t.Fatal(err)
 			}
-			w.set(func() { turn(w) })
-			if _, err := login(t, d, "alice", "alice-pw"); !errors.Is(err, identity.ErrNotTried) {
-				t.Errorf("error %v, want ErrNotTried", err)
+			w.set(func() { tc.turn(w) })
+			if _, err := login(t, d, "alice", "alice-pw"); !errors.Is(err, identity.ErrNotTried) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want ErrNotTried and %q", err, tc.want)
 			}
 			w.set(func() { w.hang, w.flood = false, false })
 			if _, err := login(t, d, "alice", "alice-pw"); err != nil {

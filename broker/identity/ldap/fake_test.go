@@ -38,6 +38,7 @@ type fake struct {
 	searches []string
 	opened   int
 	hang     bool
+	ignored  int // messages, since it hung
 	flood    bool
 	limit    int            // of entries in an answer, 0 for none
 	results  map[string]int // result code of a bind, by DN
@@ -156,6 +157,9 @@ func (f *fake) serve(c net.Conn) {
 		}
 		f.mu.Lock()
 		hang, flood := f.hang || f.conns[raw], f.flood
+		if hang {
+			f.ignored++
+		}
 		f.mu.Unlock()
 		if hang {
 			continue

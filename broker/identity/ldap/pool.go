@@ -42,14 +42,17 @@ func newPool(size int, now func() time.Time, open func(context.Context) (*sessio
 }
 
 // search asks over a connection that is well. If one that was kept turns out
-// dead, the question is asked once more over a new one.
+// dead, or says nothing for half of the time, the question is asked once more
+// over a new one.
 func (p *pool) search(ctx context.Context, q query) ([]*ldap.Entry, bool, error) {
 	if err := acquire(ctx, p.slots); err != nil {
 		return nil, false, err
 	}
 	defer func() { <-p.slots }()
 	if s := p.take(ctx); s != nil {
-		entries, more, err := s.search(ctx, q)
+		part, cancel := partOf(ctx, 2)
+		entries, more, err := s.search(part, q)
+		cancel()
 		if err == nil || answered(err) {
 			p.put(s)
 			return entries, more, err
@@ -97,10 +100,9 @@ func (p *pool) take(ctx context.Context) *session {
 	}
 }
 
-// alive asks a server for nothing in particular, in a part of the time.
+// alive asks a server for nothing in particular.
 func alive(ctx context.Context, s *session) bool {
-	deadline, _ := ctx.Deadline()
-	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/4)
+	ctx, cancel := partOf(ctx, 4)
 	defer cancel()
 	_, _, err := s.search(ctx, query{scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"1.1"}, limit: 1})
 	return err == nil || answered(err)
@@ -126,6 +128,12 @@ func (p *pool) drop() {
 	for _, s := range idle {
 		s.close()
 	}
+}
+
+// partOf is a context that has one of so many parts of the time that is left.
+func partOf(ctx context.Context, parts time.Duration) (context.Context, context.CancelFunc) {
+	deadline, _ := ctx.Deadline()
+	return context.WithTimeout(ctx, time.Until(deadline)/parts)
 }
 
 func acquire(ctx context.Context, slots chan struct{}) error {
