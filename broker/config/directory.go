@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/identity"
@@ -69,6 +71,28 @@ func (p *problems) timeout(field, s string) time.Duration {
 	return d
 }
 
+// warnOfReadable names files with secrets that others can read.
+func (c *Config) warnOfReadable() {
+	var files []string
+	for _, a := range c.Authenticators {
+		if a.LDAP != nil {
+			files = append(files, a.LDAP.PasswordFile)
+		}
+		if a.HTTPS != nil {
+			files = append(files, a.HTTPS.TokenFile)
+		}
+	}
+	for _, g := range c.Groups {
+		files = append(files, g.LDAP.PasswordFile)
+	}
+	slices.Sort(files)
+	for _, file := range slices.Compact(files) {
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
+			c.warn("%s can be read by every user of this machine, with a secret in it: chmod 0640 it", file)
+		}
+	}
+}
+
 // age is a maximum age between 0 and limit.
 func (p *problems) age(field, s string, limit time.Duration) time.Duration {
 	if s == "0s" {
@@ -95,4 +119,5 @@ func (r *raw) fillGroups(c *Config, p *problems) {
 			p.add("groups.ldap.groupSearch", "is missing: say where this directory has its groups")
 		}
 	}
+	c.warnOfReadable()
 }

@@ -1,6 +1,9 @@
 package config_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +71,23 @@ func TestAnswersOfADirectoryAreAMinuteOldAtMostByDefault(t *testing.T) {
 	got, err = load(t, "authenticators: [{"+directory+", maxAge: \"0s\"}]\n")
 	if err != nil || got.Authenticators[0].MaxAge != 0 {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestSecretsThatOthersCanReadAreWarnedOf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("x\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	settings := fmt.Sprintf("authenticators: [{%s, passwordFile: %q}]\ngroups: [{%[1]s, passwordFile: %[2]q, groupSearch: base: \"dc=g\"}]\n", directory, file)
+	if got, err := load(t, settings); err != nil || len(got.Warnings) > 0 {
+		t.Errorf("0640: %v, %q", err, got.Warnings)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := load(t, settings); err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], file+" can be read by every user") {
+		t.Errorf("0644: %v, %q", err, got.Warnings)
 	}
 }
 
