@@ -87,8 +87,8 @@ func TestTheChainAcrossTypes(t *testing.T) {
 			}
 		})
 	}
-	if slices.ContainsFunc(w.binds, func(b string) bool { return strings.HasSuffix(b, " table-pw") && !strings.Contains(b, "uid=both") }) {
-		t.Errorf("a password of the table went to the directory for nothing: %q", w.binds)
+	if slices.ContainsFunc(w.seen().binds, func(b string) bool { return strings.HasSuffix(b, " table-pw") && !strings.Contains(b, "uid=both") }) {
+		t.Errorf("a password of the table went to the directory for nothing: %q", w.seen().binds)
 	}
 
 	w.stop()

@@ -58,7 +58,10 @@ func (s *session) within(ctx context.Context, exchange func() error) error {
 	err := exchange()
 	if !stop() {
 		s.close()
-		return errors.Join(context.Cause(ctx), err)
+		if err == nil { // it came too late
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	_ = s.wire.SetDeadline(time.Time{})
 	return err

@@ -125,6 +125,19 @@ func (f *fake) add(dn string, attributes ...string) {
 	f.entries[strings.ToLower(dn)] = e
 }
 
+// seen is what has happened up to now.
+type seen struct {
+	binds, searches []string
+	opened          int
+	clear           bool
+}
+
+func (f *fake) seen() seen {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return seen{slices.Clone(f.binds), slices.Clone(f.searches), f.opened, f.clear}
+}
+
 func (f *fake) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
