@@ -14,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/x2broker/x2broker/broker/identity/endpoint"
+	"github.com/x2broker/x2broker/broker/identity/ldap"
 )
 
 // Defaults of broker.cue.
@@ -34,6 +37,7 @@ type Config struct {
 	Site           Site
 	Listen         Listen
 	Authenticators []Authenticator
+	Groups         []GroupSource
 	Ticket         Ticket
 	Frontends      Frontends
 	StateDir       string
@@ -62,16 +66,23 @@ type SiteAuth struct {
 	KnownHostsFile string // ssh: the server's host key
 }
 
-// Authenticator is one entry of the chain: Static or None.
+// Authenticator is one entry of the chain. One of Static, LDAP and HTTPS is set;
+// without any it is none.
 type Authenticator struct {
-	Static map[string]StaticUser // by name; nil for none
-	From   []netip.Prefix        // of none
-	Groups []string              // of none
+	Static map[string]StaticUser // by name
+	LDAP   *ldap.Config
+	HTTPS  *endpoint.Config
+	MaxAge time.Duration  // of what it says of somebody who has a ticket
+	From   []netip.Prefix // of none
+	Groups []string       // of none
 }
+
+// None reports whether this lets people in without a password.
+func (a Authenticator) None() bool { return a.Static == nil && a.LDAP == nil && a.HTTPS == nil }
 
 // StaticUser is a user of broker.cue.
 type StaticUser struct {
-	Password string // a bcrypt hash
+	Password string // a hash
 	Groups   []string
 }
 
@@ -173,8 +184,11 @@ func (c *Config) Validate() error {
 		p.add("authenticators", "nobody could log in: name at least one")
 	}
 	for _, a := range c.Authenticators {
-		if a.Static != nil {
+		if !a.None() {
 			continue
+		}
+		if len(c.Groups) > 0 {
+			p.add("groups", "with none anybody could give himself the groups of any name: leave them out")
 		}
 		if len(c.Authenticators) > 1 {
 			p.add("authenticators", "none lets everybody in, so that it must be the only one")
@@ -192,7 +206,7 @@ func (c *Config) Validate() error {
 
 // Open reports whether people get in without a password.
 func (c *Config) Open() bool {
-	return slices.ContainsFunc(c.Authenticators, func(a Authenticator) bool { return a.Static == nil })
+	return slices.ContainsFunc(c.Authenticators, Authenticator.None)
 }
 
 func (c *Config) warn(format string, args ...any) {

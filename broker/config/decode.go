@@ -4,12 +4,16 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/cuecontext"
 	cueerrors "cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/token"
+
+	"github.com/x2broker/x2broker/broker/identity"
 )
 
 //go:embed schema.cue
@@ -23,6 +27,7 @@ type raw struct {
 	}
 	Listen         rawListen
 	Authenticators []rawAuthenticator
+	Groups         []rawDirectory
 	Ticket         struct {
 		Lifetime      string
 		Rotate        *bool
@@ -58,6 +63,11 @@ type rawAuthenticator struct {
 	}
 	From   []string
 	Groups []string
+
+	rawDirectory
+	URL       string // of https
+	LookupURL string
+	TokenFile string
 }
 
 // decode checks the file against the schema. The error joins all mistakes.
@@ -75,7 +85,10 @@ func decode(filename string, data []byte) (*raw, error) {
 	if err := v.Validate(cue.Concrete(true)); err != nil {
 		return nil, errors.Join(checkUnknown(schema, given, filename), explain(filename, err))
 	}
-	if err := checkAuthenticators(schema, given, filename); err != nil {
+	if err := errors.Join(
+		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "https": "#HTTPS", "none": "#None"}),
+		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP"}),
+	); err != nil {
 		return nil, err
 	}
 	var r raw
@@ -109,11 +122,14 @@ func checkUnknown(schema, given cue.Value, filename string) error {
 	return errors.Join(all...)
 }
 
-// checkAuthenticators checks each entry against the definition of its type: a
+// checkTyped checks each entry of a list against the definition of its type: a
 // disjunction of all would report the mistakes of every alternative.
-func checkAuthenticators(schema, given cue.Value, filename string) error {
-	definitions := map[string]string{"static": "#Static", "none": "#None"}
-	entries, err := given.LookupPath(cue.ParsePath("authenticators")).List()
+func checkTyped(schema, given cue.Value, filename, field string, definitions map[string]string) error {
+	list := given.LookupPath(cue.ParsePath(field))
+	if !list.Exists() {
+		return nil
+	}
+	entries, err := list.List()
 	if err != nil {
 		return explain(filename, err)
 	}
@@ -123,7 +139,8 @@ func checkAuthenticators(schema, given cue.Value, filename string) error {
 		kind, _ := entry.LookupPath(cue.ParsePath("type")).String()
 		def, ok := definitions[kind]
 		if !ok {
-			all = append(all, fmt.Errorf("%s: authenticators.%d.type: %q is none of \"static\", \"none\"", place(filename, entry.Pos()), i, kind))
+			known := slices.Sorted(maps.Keys(definitions))
+			all = append(all, fmt.Errorf("%s: %s.%d.type: %q is none of \"%s\"", place(filename, entry.Pos()), field, i, kind, strings.Join(known, `", "`)))
 			continue
 		}
 		if err := schema.LookupPath(cue.ParsePath(def)).Unify(entry).Validate(cue.Concrete(true)); err != nil {
@@ -183,20 +200,9 @@ func (r *raw) fill(c *Config, p *problems) {
 	r.Listen.fill(c, p)
 	r.Webhook.fill(c, p)
 	for _, a := range r.Authenticators {
-		if a.Type == "none" {
-			none := Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
-			if len(a.From) == 0 {
-				p.add("authenticators.none.from", "is empty: name the networks whose users need no password")
-			}
-			c.Authenticators = append(c.Authenticators, none)
-			continue
-		}
-		static := map[string]StaticUser{}
-		for name, u := range a.Users {
-			static[name] = StaticUser{Password: u.Password, Groups: u.Groups}
-		}
-		c.Authenticators = append(c.Authenticators, Authenticator{Static: static})
+		c.Authenticators = append(c.Authenticators, a.authenticator(p))
 	}
+	r.fillGroups(c, p)
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
 	set(&c.Ticket.Rotate, r.Ticket.Rotate)
 	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)
@@ -205,6 +211,25 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.StateDir = r.StateDir
 	}
 	c.Verify = r.verify
+}
+
+func (a rawAuthenticator) authenticator(p *problems) Authenticator {
+	switch a.Type {
+	case "ldap":
+		return Authenticator{LDAP: a.rawDirectory.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge)}
+	case "https":
+		return Authenticator{HTTPS: a.endpoint("authenticators.https", p), MaxAge: p.age("authenticators.https.maxAge", a.MaxAge, identity.MaxLookupAge)}
+	case "none":
+		if len(a.From) == 0 {
+			p.add("authenticators.none.from", "is empty: name the networks whose users need no password")
+		}
+		return Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
+	}
+	static := map[string]StaticUser{}
+	for name, u := range a.Users {
+		static[name] = StaticUser{Password: u.Password, Groups: u.Groups}
+	}
+	return Authenticator{Static: static}
 }
 
 func (r *raw) fillFrontends(f *Frontends, p *problems) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // maxAuthenticatorName keeps the name within its field of a ticket.
@@ -14,6 +15,8 @@ const maxAuthenticatorName = 64
 type Chain struct {
 	members []Authenticator
 	open    bool // its one member lets people in without a password
+	groups  []moreGroups
+	lookups map[string]*recent[Identity] // by name of the authenticator
 }
 
 // NewChain checks that there is at least one member, that their names are
@@ -23,7 +26,7 @@ func NewChain(members ...Authenticator) (*Chain, error) {
 	if len(members) == 0 {
 		return nil, errors.New("authenticators: none configured, nobody could log in")
 	}
-	c := &Chain{members: slices.Clone(members)}
+	c := &Chain{members: slices.Clone(members), lookups: map[string]*recent[Identity]{}}
 	seen := make(map[string]bool)
 	for _, m := range members {
 		name := m.Name()
@@ -59,15 +62,20 @@ func (c *Chain) Authenticate(ctx context.Context, cred Credentials) (Identity, e
 	}
 	cred.Ticket = ""
 	for i, m := range c.members {
+		asked := c.asked(m.Name())
 		id, err := m.Authenticate(ctx, cred)
 		switch {
 		case err == nil && id.Name == "" && !c.open:
 			return Identity{}, fmt.Errorf("authenticator %q: gave no name", m.Name())
 		case err == nil:
-			return id.normalized(m.Name()), nil
+			id = id.normalized(m.Name())
+			if kept := c.lookups[m.Name()]; kept != nil {
+				kept.put(id.Name, id, asked)
+			}
+			return c.complete(ctx, id)
 		case errors.Is(err, ErrUnknownUser):
 			continue
-		case errors.Is(err, ErrWrongPassword):
+		case errors.Is(err, ErrWrongPassword), errors.Is(err, ErrExpired), errors.Is(err, ErrMustChange):
 			c.decoys(ctx, i+1, cred.Password)
 		}
 		return Identity{}, fmt.Errorf("authenticator %q: %w", m.Name(), err)
@@ -79,10 +87,26 @@ func (c *Chain) Authenticate(ctx context.Context, cred Credentials) (Identity, e
 // unknown name; without it the clock tells which names the earlier ones know.
 func (c *Chain) decoys(ctx context.Context, i int, password string) {
 	for _, m := range c.members[i:] {
-		if d, ok := m.(decoy); ok {
-			d.decoy(ctx, password)
+		if d, ok := m.(Decoy); ok {
+			d.Decoy(ctx, password)
 		}
 	}
+}
+
+// asked is the time that an answer of the authenticator is as old as.
+func (c *Chain) asked(authenticator string) time.Time {
+	if kept := c.lookups[authenticator]; kept != nil {
+		return kept.clock()
+	}
+	return time.Time{}
+}
+
+// complete checks what an authenticator said and adds the groups of the others.
+func (c *Chain) complete(ctx context.Context, id Identity) (Identity, error) {
+	if err := id.check(); err != nil {
+		return Identity{}, fmt.Errorf("authenticator %q: %w", id.Authenticator, err)
+	}
+	return c.withGroups(ctx, id)
 }
 
 // CanLookup reports whether the named authenticator exists and is a
@@ -100,11 +124,18 @@ func (c *Chain) Lookup(ctx context.Context, authenticator, name string) (Identit
 	if !ok {
 		return Identity{}, fmt.Errorf("authenticator %q cannot look up: %w", authenticator, ErrUnknownUser)
 	}
-	id, err := l.Lookup(ctx, name)
+	ask := func() (Identity, error) { return l.Lookup(ctx, name) }
+	var id Identity
+	var err error
+	if kept := c.lookups[authenticator]; kept != nil {
+		id, err = kept.get(name, ask)
+	} else {
+		id, err = ask()
+	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("authenticator %q: %w", authenticator, err)
 	}
-	return id.normalized(authenticator), nil
+	return c.complete(ctx, id.normalized(authenticator))
 }
 
 func (c *Chain) lookuper(authenticator string) (Lookuper, bool) {

@@ -14,12 +14,15 @@
 //     ([Login.Renew]).
 //   - Guessing is slowed down alike for names that exist and names that do not,
 //     and an unknown name costs the same hashing as a known one.
+//   - Whoever is let in has the name and the groups that the authenticator has for
+//     him, and those of the other sources of groups. Groups that cannot be told
+//     deny: one that is missing may be one that is denied something.
 //   - Passwords, tickets and hashes are in no log line and no error text.
 //
 // # The parts
 //
 // [Gate] is what the session service calls. It puts together a [Chain] of
-// authenticators ([Static], [None]), [Tickets] and a [Throttle]; each is
-// usable alone. All are safe for concurrent use. Clocks, random sources and
-// loggers are passed in.
+// authenticators ([Static], [None], and those of packages of their own) and
+// sources of groups, [Tickets] and a [Throttle]; each is usable alone. All are
+// safe for concurrent use. Clocks, random sources and loggers are passed in.
 package identity

@@ -23,6 +23,8 @@ const (
 	ReasonWrongPassword Reason = "wrong password"
 	ReasonAddress       Reason = "address not allowed" // by [None]
 	ReasonNotTried      Reason = "password not looked at"
+	ReasonExpired       Reason = "account expired"            // told by a right password only
+	ReasonMustChange    Reason = "password has to be changed" // told by a right password only
 	ReasonError         Reason = "authenticator failed"
 )
 
@@ -30,7 +32,7 @@ const (
 // is asked for.
 func (r Reason) level() slog.Level {
 	switch r {
-	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress:
+	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress, ReasonExpired, ReasonMustChange:
 		return slog.LevelInfo
 	case ReasonError, ReasonNotTried:
 		return slog.LevelWarn
@@ -97,7 +99,7 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 	switch {
 	case !c.Address.IsValid():
 		return nil, g.deny(ctx, c, ReasonNoAddress)
-	case !validName(c.Name), !validPassword(c.Password):
+	case !ValidName(c.Name), !validPassword(c.Password):
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	}
 	if login := g.byTicket(ctx, c); login != nil {
@@ -168,6 +170,8 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 		case errors.Is(err, ErrNotTried), errors.Is(err, ErrUnknownUser) && len(others) > 0:
 			// Who always types his domain does not fail each time.
 			attempt.Cancel()
+		case errors.Is(err, ErrMustChange), errors.Is(err, ErrExpired):
+			attempt.Done(true) // no guess: it was the right password
 		default:
 			attempt.Done(false)
 		}
@@ -209,6 +213,10 @@ func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedErro
 		return g.deny(ctx, c, ReasonNoPassword)
 	case errors.Is(err, ErrAddress):
 		return g.deny(ctx, c, ReasonAddress)
+	case errors.Is(err, ErrExpired):
+		return g.deny(ctx, c, ReasonExpired, "user", c.Name)
+	case errors.Is(err, ErrMustChange):
+		return g.deny(ctx, c, ReasonMustChange, "user", c.Name)
 	case errors.Is(err, ErrNotTried):
 		return g.deny(ctx, c, ReasonNotTried, "error", err)
 	}

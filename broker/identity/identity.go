@@ -65,6 +65,12 @@ var (
 	// is. It ends the search, nothing is hashed and nothing is counted.
 	ErrNoPassword = errors.New("no password")
 
+	// ErrExpired and ErrMustChange say that the password is right, but that the
+	// account is expired or locked, or that the user has to choose another
+	// password first. They end the search.
+	ErrExpired    = errors.New("account expired or locked")
+	ErrMustChange = errors.New("the password has to be changed first")
+
 	// ErrNotTried says that the password was not looked at, because no slot
 	// was free in time or a directory could not be reached. The attempt is
 	// denied but does not count against the user. Wrap it only where the
@@ -76,8 +82,8 @@ var (
 // An Authenticator decides whether a password belongs to a name.
 //
 // Authenticate returns ErrUnknownUser, ErrWrongPassword, ErrNoPassword,
-// ErrNotTried, or any other error; each but the first ends the search, and all
-// are a denial. It must take as long for a name that it does not know as for
+// ErrExpired, ErrMustChange, ErrNotTried, or any other error; each but the first
+// ends the search, and all are a denial. It must take as long for a name that it does not know as for
 // one that it knows.
 type Authenticator interface {
 	Name() string
@@ -93,10 +99,10 @@ type Lookuper interface {
 	Lookup(ctx context.Context, name string) (Identity, error)
 }
 
-// A decoy is an Authenticator that can do the work of an unknown name, so
+// A Decoy is an Authenticator that can do the work of an unknown name, so
 // that a chain takes as long whichever of its members knew the name.
-type decoy interface {
-	decoy(ctx context.Context, password string)
+type Decoy interface {
+	Decoy(ctx context.Context, password string)
 }
 
 // normalized returns the identity as it leaves a chain: signed by the
@@ -109,9 +115,9 @@ func (id Identity) normalized(authenticator string) Identity {
 	return id
 }
 
-// validName reports whether a name can be anyone's: UTF-8, within bounds and
+// ValidName reports whether a name can be anyone's: UTF-8, within bounds and
 // without control characters.
-func validName(name string) bool {
+func ValidName(name string) bool {
 	return len(name) <= MaxName && printable(name)
 }
 

@@ -77,6 +77,9 @@ func (r *confReader) mechanism(m Value[string]) {
 			"write them into broker.cue, with their groups: authenticators: [{type: \"static\", users: ...}]; `x2broker passwd` prints the hash of a password")
 	case "none":
 		r.report.loss(m.At, "the old broker let everybody in, under any name and from anywhere", noneRemedy)
+	case "https_get":
+		r.report.loss(m.At, "nobody could log in with this mechanism",
+			"let a program of yours decide, which gets a POST: authenticators: [{type: \"https\", url: ...}]; docs/authentication.md has one")
 	default:
 		r.report.loss(m.At, "nobody could log in with this mechanism",
 			"write the users into broker.cue: authenticators: [{type: \"static\", users: ...}]; `x2broker passwd` prints the hash of a password")

@@ -151,7 +151,13 @@ func (c *serveCmd) settings() (*config.Config, error) {
 func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	var members []identity.Authenticator
 	for _, a := range cfg.Authenticators {
-		if a.Static == nil {
+		if remote, err := openRemote(a, log); err != nil {
+			return nil, err
+		} else if remote != nil {
+			members = append(members, remote)
+			continue
+		}
+		if a.None() {
 			none, err := identity.NewNone(a.From, a.Groups)
 			if err != nil {
 				return nil, err
@@ -174,6 +180,9 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	}
 	chain, err := identity.NewChain(members...)
 	if err != nil {
+		return nil, err
+	}
+	if err := keepAnswers(chain, members, cfg, log); err != nil {
 		return nil, err
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
