@@ -65,6 +65,12 @@ var (
 	// is. It ends the search, nothing is hashed and nothing is counted.
 	ErrNoPassword = errors.New("no password")
 
+	// ErrExpired and ErrMustChange say that the password is right, but that the
+	// account is expired or locked, or that the user has to choose another
+	// password first. They end the search.
+	ErrExpired    = errors.New("account expired or locked")
+	ErrMustChange = errors.New("the password has to be changed first")
+
 	// ErrNotTried says that the password was not looked at, because no slot
 	// was free in time or a directory could not be reached. The attempt is
 	// denied but does not count against the user. Wrap it only where the
@@ -76,8 +82,8 @@ var (
 // An Authenticator decides whether a password belongs to a name.
 //
 // Authenticate returns ErrUnknownUser, ErrWrongPassword, ErrNoPassword,
-// ErrNotTried, or any other error; each but the first ends the search, and all
-// are a denial. It must take as long for a name that it does not know as for
+// ErrExpired, ErrMustChange, ErrNotTried, or any other error; each but the first
+// ends the search, and all are a denial. It must take as long for a name that it does not know as for
 // one that it knows.
 type Authenticator interface {
 	Name() string

@@ -18,7 +18,8 @@ const module = "github.com/x2broker/x2broker/"
 // mayImport is the table; a package that is not in it is an error, so that a
 // new one is thought about. "*" is anything.
 var mayImport = map[string][]string{
-	"cmd/x2broker": {"*"},
+	"cmd/x2broker":       {"*"},
+	"cmd/x2broker-authd": {"*"},
 
 	"schema": {},
 	"policy": {"schema"},
@@ -30,6 +31,7 @@ var mayImport = map[string][]string{
 	"broker/snapshot":          {"schema", "policy", "broker/source"},
 	"broker/worker":            {"schema", "broker/source"},
 	"broker/identity":          {},
+	"broker/identity/authd":    {"broker/identity"},
 	"broker/farm":              {"schema", "policy"},
 	"broker/audience":          {},
 	"broker/session":           {"schema", "policy", "broker/snapshot", "broker/identity", "broker/farm"},
@@ -53,6 +55,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/gitservers": {"*"},
 	"tests/e2e/imported":   {"*"},
 	"tests/e2e/migrate":    {"*"},
+	"tests/e2e/pam":        {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/golden":         {"*"},
