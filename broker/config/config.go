@@ -24,6 +24,7 @@ const (
 	DefaultListenHTTP = "127.0.0.1:8080"
 	DefaultStateDir   = "/var/lib/x2broker"
 	DefaultRef        = "main"
+	DefaultPAMSocket  = "/run/x2broker/authd.sock"
 
 	minPoll = 100 * time.Millisecond
 	maxPoll = time.Hour
@@ -75,11 +76,21 @@ type Listen struct {
 	BasePath       string // "/" or "/prefix", no slash at the end
 }
 
-// Authenticator is one entry of the chain: Static or None.
+// Authenticator is one entry of the chain: Static, PAM or none of them, which is
+// none.
 type Authenticator struct {
-	Static map[string]StaticUser // by name; nil for none
-	From   []netip.Prefix        // of none
-	Groups []string              // of none
+	Static map[string]StaticUser // by name
+	PAM    *PAM
+	From   []netip.Prefix // of none
+	Groups []string       // of none
+}
+
+// None reports whether this lets people in without a password.
+func (a Authenticator) None() bool { return a.Static == nil && a.PAM == nil }
+
+// PAM is where x2broker-authd is asked.
+type PAM struct {
+	Socket string // absolute path
 }
 
 // StaticUser is a user of broker.cue.
@@ -202,7 +213,7 @@ func (c *Config) Validate() error {
 		p.add("authenticators", "nobody could log in: name at least one")
 	}
 	for _, a := range c.Authenticators {
-		if a.Static != nil {
+		if !a.None() {
 			continue
 		}
 		if len(c.Authenticators) > 1 {
@@ -221,7 +232,7 @@ func (c *Config) Validate() error {
 
 // Open reports whether people get in without a password.
 func (c *Config) Open() bool {
-	return slices.ContainsFunc(c.Authenticators, func(a Authenticator) bool { return a.Static == nil })
+	return slices.ContainsFunc(c.Authenticators, Authenticator.None)
 }
 
 var (

@@ -65,6 +65,7 @@ type rawAuthenticator struct {
 		Password string
 		Groups   []string
 	}
+	Socket string
 	From   []string
 	Groups []string
 }
@@ -121,7 +122,7 @@ func checkUnknown(schema, given cue.Value, filename string) error {
 // checkAuthenticators checks each entry against the definition of its type: a
 // disjunction of all would report the mistakes of every alternative.
 func checkAuthenticators(schema, given cue.Value, filename string) error {
-	definitions := map[string]string{"static": "#Static", "none": "#None"}
+	definitions := map[string]string{"static": "#Static", "pam": "#PAM", "none": "#None"}
 	entries, err := given.LookupPath(cue.ParsePath("authenticators")).List()
 	if err != nil {
 		return explain(filename, err)
@@ -132,7 +133,7 @@ func checkAuthenticators(schema, given cue.Value, filename string) error {
 		kind, _ := entry.LookupPath(cue.ParsePath("type")).String()
 		def, ok := definitions[kind]
 		if !ok {
-			all = append(all, fmt.Errorf("%s: authenticators.%d.type: %q is none of \"static\", \"none\"", place(filename, entry.Pos()), i, kind))
+			all = append(all, fmt.Errorf("%s: authenticators.%d.type: %q is none of \"static\", \"pam\", \"none\"", place(filename, entry.Pos()), i, kind))
 			continue
 		}
 		if err := schema.LookupPath(cue.ParsePath(def)).Unify(entry).Validate(cue.Concrete(true)); err != nil {
@@ -203,6 +204,10 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Listen.BasePath = p.basePath(r.Listen.BasePath)
 	}
 	for _, a := range r.Authenticators {
+		if a.Type == "pam" {
+			c.Authenticators = append(c.Authenticators, Authenticator{PAM: p.pam(a.Socket)})
+			continue
+		}
 		if a.Type == "none" {
 			none := Authenticator{From: p.prefixes("authenticators.none.from", a.From), Groups: a.Groups}
 			if len(a.From) == 0 {

@@ -91,16 +91,16 @@ func (g *Gate) ChangePassword(ctx context.Context, c Credentials, newPassword st
 		return refused
 	}
 	if g.tickets != nil {
-		g.tickets.forget(login.Identity)
+		g.tickets.PasswordChanged(login.Identity.Authenticator, login.Identity.Name)
 	}
 	return nil
 }
 
-// forget ends all chains of a user.
-func (ts *Tickets) forget(id Identity) {
+// PasswordChanged ends all tickets of a user.
+func (ts *Tickets) PasswordChanged(authenticator, canonical string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	mine := ts.byUser[userKey{id.Authenticator, id.Name}]
+	mine := ts.byUser[userKey{authenticator, canonical}]
 	for mine != nil && mine.Len() > 0 {
 		ts.remove(mine.Front().Value.(*chainState))
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
 	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/identity/authd"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
@@ -178,7 +179,11 @@ func openStateDir(dir string) (unlock func(), err error) {
 func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	var members []identity.Authenticator
 	for _, a := range cfg.Authenticators {
-		if a.Static == nil {
+		if a.PAM != nil {
+			members = append(members, authd.NewClient(a.PAM.Socket))
+			continue
+		}
+		if a.None() {
 			none, err := identity.NewNone(a.From, a.Groups)
 			if err != nil {
 				return nil, err

@@ -10,9 +10,6 @@ import (
 	"github.com/x2broker/x2broker/broker/identity"
 )
 
-// DefaultSocket is where the helper listens.
-const DefaultSocket = "/run/x2broker/authd.sock"
-
 // How long the client waits, unless its context ends before.
 const (
 	lookupTime       = 10 * time.Second
@@ -48,13 +45,9 @@ var (
 	_ identity.PasswordChanger = (*Client)(nil)
 )
 
-// NewClient returns a client of the helper at the socket, "" for
-// [DefaultSocket]. It connects for each request, so that the helper may come
-// and go.
+// NewClient returns a client of the helper at the socket. It connects for each
+// request, so that the helper may come and go.
 func NewClient(socket string) *Client {
-	if socket == "" {
-		socket = DefaultSocket
-	}
 	return &Client{
 		socket:    socket,
 		passwords: make(chan struct{}, maxPasswords),
