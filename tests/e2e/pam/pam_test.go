@@ -110,7 +110,8 @@ func start(t *testing.T, args ...string) *helper {
 		t.Fatal(err)
 	}
 	h.Client = authd.NewClient(h.socket)
-	h.cmd = exec.Command(helperBinary, append([]string{"--socket", h.socket, "--user", "nobody"}, args...)...)
+	// With what the unit leaves of root, and nothing else.
+	h.cmd = exec.Command("setpriv", append([]string{"--bounding-set", capabilities(t), "--inh-caps", "-all", "--no-new-privs", helperBinary, "--socket", h.socket, "--user", "nobody"}, args...)...)
 	h.cmd.Stderr = h.log
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -127,6 +128,24 @@ func start(t *testing.T, args ...string) *helper {
 		return err == nil
 	})
 	return h
+}
+
+// capabilities are those of the unit, as setpriv(1) writes them.
+func capabilities(t *testing.T) string {
+	t.Helper()
+	unit, err := os.ReadFile("../../../examples/deploy/x2broker-authd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := "-all"
+	for line := range strings.Lines(string(unit)) {
+		if names, ok := strings.CutPrefix(line, "CapabilityBoundingSet="); ok {
+			for _, name := range strings.Fields(names) {
+				set += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+			}
+		}
+	}
+	return set
 }
 
 func (h *helper) text() string {
