@@ -74,7 +74,7 @@ func (c *Chain) decide(ctx context.Context, cred Credentials, ask func(Authentic
 			return id.normalized(m.Name()), nil
 		case errors.Is(err, ErrUnknownUser):
 			continue
-		case errors.Is(err, ErrWrongPassword):
+		case errors.Is(err, ErrWrongPassword), errors.Is(err, ErrExpired), errors.Is(err, ErrMustChange):
 			c.decoys(ctx, i+1, cred.Password)
 		}
 		return Identity{}, fmt.Errorf("authenticator %q: %w", m.Name(), err)
@@ -86,8 +86,8 @@ func (c *Chain) decide(ctx context.Context, cred Credentials, ask func(Authentic
 // unknown name; without it the clock tells which names the earlier ones know.
 func (c *Chain) decoys(ctx context.Context, i int, password string) {
 	for _, m := range c.members[i:] {
-		if d, ok := m.(decoy); ok {
-			d.decoy(ctx, password)
+		if d, ok := m.(Decoy); ok {
+			d.Decoy(ctx, password)
 		}
 	}
 }

@@ -99,10 +99,10 @@ type Lookuper interface {
 	Lookup(ctx context.Context, name string) (Identity, error)
 }
 
-// A decoy is an Authenticator that can do the work of an unknown name, so
+// A Decoy is an Authenticator that can do the work of an unknown name, so
 // that a chain takes as long whichever of its members knew the name.
-type decoy interface {
-	decoy(ctx context.Context, password string)
+type Decoy interface {
+	Decoy(ctx context.Context, password string)
 }
 
 // normalized returns the identity as it leaves a chain: signed by the

@@ -47,7 +47,7 @@ type staticUser struct {
 var (
 	_ Authenticator = (*Static)(nil)
 	_ Lookuper      = (*Static)(nil)
-	_ decoy         = (*Static)(nil)
+	_ Decoy         = (*Static)(nil)
 )
 
 // NewStatic checks the table and returns warnings about hashes that are too
@@ -163,7 +163,8 @@ func (s *Static) identity(name string, u staticUser) Identity {
 	return Identity{Name: name, Groups: u.groups}.normalized(s.name)
 }
 
-func (s *Static) decoy(ctx context.Context, password string) {
+// Decoy costs what an unknown name costs.
+func (s *Static) Decoy(ctx context.Context, password string) {
 	if s.acquire(ctx) != nil {
 		return
 	}

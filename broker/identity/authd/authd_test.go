@@ -69,6 +69,9 @@ func (fakePAM) Authenticate(r Request, talk Talk) Result {
 		}
 		name = "alice"
 	}
+	if os.Getenv("TELL") != "" {
+		fmt.Fprintln(os.Stderr, "asked about", name, password)
+	}
 	switch {
 	case strings.ToLower(name) != "alice":
 		return Result{Code: Unknown}
@@ -210,7 +213,9 @@ func start(t *testing.T, change func(*Server)) (*Client, *waitLog) {
 			t.Errorf("a password is in the log:\n%s", text)
 		}
 	})
-	return NewClient(socket), log
+	c := NewClient(socket)
+	c.wait = func(context.Context, time.Time) error { return nil }
+	return c, log
 }
 
 func credentials(name, password string) identity.Credentials {
@@ -237,6 +242,47 @@ func TestPAMDecides(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" || !errors.Is(err, tt.err) {
 			t.Errorf("%s with %q: error %v, want %v; identity (-want +got):\n%s", tt.name, tt.password, err, tt.err, diff)
 		}
+	}
+}
+
+// Story: pam_unix is done sooner with a name that it does not know, so that the
+// clock tells which names there are (hostile class 9).
+func TestARefusalTellsNothingByItsTime(t *testing.T) {
+	c, _ := start(t, nil)
+	var waited []time.Duration
+	var began time.Time
+	c.wait = func(_ context.Context, end time.Time) error {
+		waited = append(waited, end.Sub(began).Truncate(minDelay))
+		return nil
+	}
+	for _, name := range []string{"alice", "nobody"} {
+		began = time.Now()
+		_, _ = c.Authenticate(t.Context(), credentials(name, "wrong secret"))
+	}
+	if diff := cmp.Diff([]time.Duration{minDelay, minDelay}, waited); diff != "" {
+		t.Errorf("refusals wait (-want +got):\n%s", diff)
+	}
+	// What PAM wants counts from the beginning, up to a bound.
+	for microseconds, want := range map[uint32]time.Duration{0: minDelay, 2_000_000: 2 * time.Second, 1 << 31: maxDelay} {
+		waited, began = nil, time.Unix(1, 0)
+		if err := c.refuse(t.Context(), began, microseconds); err != nil || waited[0] != want {
+			t.Errorf("%d microseconds: %v, %v", microseconds, waited, err)
+		}
+	}
+}
+
+// Whoever is known to an authenticator before PAM and gives a wrong password
+// must wait as long as whoever is unknown to both.
+func TestADecoyAsksPAMWithoutThePassword(t *testing.T) {
+	out := stderr(t)
+	c, _ := start(t, func(s *Server) { s.Env = []string{"TELL=1"} })
+	c.Decoy(t.Context(), "somebody's")
+	var name, password string
+	if _, err := fmt.Fscanf(out, "asked about %s %s\n", &name, &password); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(name, "x2broker-decoy-") || password != name {
+		t.Errorf("asked about %s with %s", name, password)
 	}
 }
 

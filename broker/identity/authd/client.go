@@ -17,7 +17,8 @@ const (
 	conversationTime = 2 * time.Minute
 	dialTime         = 5 * time.Second
 
-	// maxDelay is the most that PAM can make a failure wait.
+	// A refused password is told of so long after it was sent, as PAM wants it.
+	minDelay = time.Second
 	maxDelay = 10 * time.Second
 )
 
@@ -36,6 +37,7 @@ type Client struct {
 	passwords chan struct{}
 	talks     chan struct{}
 	lookups   chan struct{}
+	wait      func(context.Context, time.Time) error // tests do not
 }
 
 var (
@@ -43,6 +45,7 @@ var (
 	_ identity.Lookuper        = (*Client)(nil)
 	_ identity.Converser       = (*Client)(nil)
 	_ identity.PasswordChanger = (*Client)(nil)
+	_ identity.Decoy           = (*Client)(nil)
 )
 
 // NewClient returns a client of the helper at the socket. It connects for each
@@ -53,6 +56,7 @@ func NewClient(socket string) *Client {
 		passwords: make(chan struct{}, maxPasswords),
 		talks:     make(chan struct{}, maxConversations),
 		lookups:   make(chan struct{}, maxLookups),
+		wait:      waitUntil,
 	}
 }
 
@@ -101,6 +105,13 @@ func (c *Client) ChangePassword(ctx context.Context, cred identity.Credentials, 
 	return c.decide(context.WithoutCancel(ctx), c.passwords, authenticateTime, r, dialogue{allow: func(u User) error { return allow(identityOf(u)) }})
 }
 
+// Decoy has PAM refuse somebody who is not there. The password is another one:
+// that of somebody else is none of PAM's business.
+func (c *Client) Decoy(ctx context.Context, _ string) {
+	const nobody = "x2broker-decoy-6f1c0e9b"
+	_, _ = c.Authenticate(ctx, identity.Credentials{Name: nobody, Password: nobody}) // refused, which is all that it is for
+}
+
 func requestOf(k kind, cred identity.Credentials) Request {
 	r := Request{kind: k, Name: cred.Name, Password: cred.Password}
 	if cred.Address.IsValid() {
@@ -121,12 +132,14 @@ type dialogue struct {
 
 // decide makes an identity or one of identity's errors of a result.
 func (c *Client) decide(ctx context.Context, slots chan struct{}, limit time.Duration, r Request, d dialogue) (identity.Identity, error) {
-	res, err := c.request(ctx, slots, limit, r, d)
+	res, began, err := c.request(ctx, slots, limit, r, d)
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	if err := pause(ctx, res.Delay); err != nil {
-		return identity.Identity{}, err
+	if r.kind != kindLookup && (res.Code == Wrong || res.Code == Unknown) {
+		if err := c.refuse(ctx, began, res.Delay); err != nil {
+			return identity.Identity{}, err
+		}
 	}
 	switch res.Code {
 	case OK:
@@ -152,14 +165,17 @@ func (c *Client) decide(ctx context.Context, slots chan struct{}, limit time.Dur
 	return identity.Identity{}, fmt.Errorf("x2broker-authd: %s", res.Text)
 }
 
-// pause is the delay of pam_fail_delay(3): it costs a goroutine here, and would
-// cost the helper one of its processes.
-func pause(ctx context.Context, microseconds uint32) error {
+// refuse waits until a refusal may be told. The delay of pam_fail_delay(3) is
+// waited for here, where it costs a goroutine; in the helper it would cost a
+// process. It counts from the beginning: pam_unix hashes nothing for a name that
+// it does not know, and is done 60 ms earlier.
+func (c *Client) refuse(ctx context.Context, began time.Time, microseconds uint32) error {
 	delay := min(time.Duration(microseconds)*time.Microsecond, maxDelay)
-	if delay == 0 {
-		return nil
-	}
-	timer := time.NewTimer(delay)
+	return c.wait(ctx, began.Add(max(delay, minDelay)))
+}
+
+func waitUntil(ctx context.Context, end time.Time) error {
+	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -169,32 +185,33 @@ func pause(ctx context.Context, microseconds uint32) error {
 	}
 }
 
-// request holds one conversation. Its error is ErrNotTried as long as no
-// password has been sent.
-func (c *Client) request(ctx context.Context, slots chan struct{}, limit time.Duration, r Request, d dialogue) (Result, error) {
+// request holds one conversation, and says when it began. Its error is
+// ErrNotTried as long as no password has been sent.
+func (c *Client) request(ctx context.Context, slots chan struct{}, limit time.Duration, r Request, d dialogue) (res Result, began time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return Result{}, fmt.Errorf("%w: %w", identity.ErrNotTried, ctx.Err())
+		return res, began, fmt.Errorf("%w: %w", identity.ErrNotTried, ctx.Err())
 	}
 	dialer := net.Dialer{Timeout: dialTime}
 	conn, err := dialer.DialContext(ctx, "unix", c.socket)
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: cannot reach x2broker-authd, is x2broker-authd.socket started? %w", identity.ErrNotTried, err)
+		return res, began, fmt.Errorf("%w: cannot reach x2broker-authd, is x2broker-authd.socket started? %w", identity.ErrNotTried, err)
 	}
 	defer conn.Close()
 	// The helper ends its process when the connection is closed.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 
-	res, err := d.hold(ctx, conn, r)
+	began = time.Now()
+	res, err = d.hold(ctx, conn, r)
 	if ctx.Err() != nil {
-		return Result{}, fmt.Errorf("x2broker-authd: no answer in time: %w", ctx.Err())
+		err = fmt.Errorf("x2broker-authd: no answer in time: %w", ctx.Err())
 	}
-	return res, err
+	return res, began, err
 }
 
 // hold sends the request and answers until there is a result.

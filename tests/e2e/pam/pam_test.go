@@ -69,7 +69,7 @@ func run(m *testing.M) int {
 }
 
 // shipped is the file of examples/deploy.
-func shipped(t *testing.T) string {
+func shipped(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../examples/deploy/pam.d/x2broker")
 	if err != nil {
@@ -79,7 +79,7 @@ func shipped(t *testing.T) string {
 }
 
 // pamRules installs the file of the PAM service; each login reads it.
-func pamRules(t *testing.T, text string) {
+func pamRules(t testing.TB, text string) {
 	t.Helper()
 	if err := os.WriteFile(pamFile, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ type helper struct {
 }
 
 // start runs x2broker-authd until the test ends.
-func start(t *testing.T, args ...string) *helper {
+func start(t testing.TB, args ...string) *helper {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "x2broker-pam-")
 	if err != nil {
@@ -131,7 +131,7 @@ func start(t *testing.T, args ...string) *helper {
 }
 
 // capabilities are those of the unit, as setpriv(1) writes them.
-func capabilities(t *testing.T) string {
+func capabilities(t testing.TB) string {
 	t.Helper()
 	unit, err := os.ReadFile("../../../examples/deploy/x2broker-authd.service")
 	if err != nil {
@@ -154,7 +154,7 @@ func (h *helper) text() string {
 }
 
 // login tries a password, from an address that PAM can log.
-func (h *helper) login(t *testing.T, name, password string) (identity.Identity, error) {
+func (h *helper) login(t testing.TB, name, password string) (identity.Identity, error) {
 	t.Helper()
 	return h.Authenticate(t.Context(), credentials(name, password))
 }
@@ -164,7 +164,7 @@ func credentials(name, password string) identity.Credentials {
 }
 
 // newUser makes a user with a password, or without one.
-func newUser(t *testing.T, name, password string) string {
+func newUser(t testing.TB, name, password string) string {
 	t.Helper()
 	name = prefix + name
 	_ = exec.Command("userdel", name).Run() // of a run that was killed
@@ -176,12 +176,12 @@ func newUser(t *testing.T, name, password string) string {
 	return name
 }
 
-func setPassword(t *testing.T, name, password string) {
+func setPassword(t testing.TB, name, password string) {
 	t.Helper()
 	command(t, name+":"+password+"\n", "chpasswd")
 }
 
-func command(t *testing.T, stdin, name string, args ...string) {
+func command(t testing.TB, stdin, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -333,7 +333,7 @@ func TestForcedChangeInAConversation(t *testing.T) {
 }
 
 // module compiles a PAM module.
-func module(t *testing.T, name, text string) string {
+func module(t testing.TB, name, text string) string {
 	t.Helper()
 	source := filepath.Join(t.TempDir(), name+".c")
 	text += "int pam_sm_setcred(pam_handle_t *h, int flags, int argc, const char **argv) { return PAM_SUCCESS; }\n"
@@ -448,7 +448,7 @@ func TestWithoutItsPAMFileTheHelperDoesNotStart(t *testing.T) {
 }
 
 // hanging has pam_exec hang for one user.
-func hanging(t *testing.T, user string) {
+func hanging(t testing.TB, user string) {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "hang")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755); err != nil {
@@ -458,7 +458,7 @@ func hanging(t *testing.T, user string) {
 }
 
 // processes gives the processes of conversations, and what they have started.
-func (h *helper) processes(t *testing.T) []string {
+func (h *helper) processes(t testing.TB) []string {
 	t.Helper()
 	out, _ := exec.Command("pgrep", "-P", fmt.Sprint(h.cmd.Process.Pid)).Output()
 	return strings.Fields(string(out))
@@ -551,7 +551,7 @@ func TestProcessesCannotBeDumped(t *testing.T) {
 }
 
 // wait waits for something that tells nobody when it happens.
-func wait(t *testing.T, not string, happened func() bool) {
+func wait(t testing.TB, not string, happened func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Deadline)
 	defer cancel()
