@@ -19,7 +19,7 @@
 // # The parts
 //
 // [Gate] is what the session service calls. It puts together a [Chain] of
-// authenticators ([Static], [None]), [Tickets] and a [Throttle]; each is
+// authenticators ([Static], [None], those of packages below), [Tickets] and a [Throttle]; each is
 // usable alone. All are safe for concurrent use. Clocks, random sources and
 // loggers are passed in.
 package identity
