@@ -10,13 +10,20 @@ BENCHTIME ?= 3s
 # Packages with property tests, whose number of checks is set by a flag of theirs.
 PROPERTIES = $$($(GO) list $$(grep -rl --include='*_test.go' pgregory.net/rapid . | xargs -n1 dirname | sort -u))
 
-.PHONY: run build test plain race e2e bench lint soak
+.PHONY: run build build-authd test plain race e2e bench lint soak
 
 run: build ## the broker on its built-in demo site
 	bin/x2broker serve
 
 build:
 	$(GO) build -trimpath -o bin/ ./cmd/...
+
+build-authd: export CGO_ENABLED = 1
+build-authd: ## the helper that asks PAM; needs a C compiler and the headers of PAM
+	@printf '#include <security/pam_appl.h>\n' | $${CC:-cc} -E - >/dev/null 2>&1 || { \
+		echo "make build-authd: needs a C compiler and the headers of PAM: apt install gcc libpam0g-dev, or dnf install gcc pam-devel" >&2; exit 1; }
+	$(GO) vet -tags pam ./cmd/x2broker-authd
+	$(GO) build -trimpath -tags pam -o bin/ ./cmd/x2broker-authd
 
 # Not from the test cache, which does not know that some tests build the binary.
 test: ## needs Go and git, nothing else

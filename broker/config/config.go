@@ -24,6 +24,7 @@ const (
 	DefaultListenHTTP = "127.0.0.1:8080"
 	DefaultStateDir   = "/var/lib/x2broker"
 	DefaultRef        = "main"
+	DefaultPAMSocket  = "/run/x2broker/authd.sock"
 
 	minPoll = 100 * time.Millisecond
 	maxPoll = time.Hour
@@ -66,10 +67,11 @@ type SiteAuth struct {
 	KnownHostsFile string // ssh: the server's host key
 }
 
-// Authenticator is one entry of the chain. One of Static, LDAP and HTTPS is set;
-// without any it is none.
+// Authenticator is one entry of the chain. One of Static, PAM, LDAP and HTTPS is
+// set; without any it is none.
 type Authenticator struct {
 	Static map[string]StaticUser // by name
+	PAM    *PAM
 	LDAP   *ldap.Config
 	HTTPS  *endpoint.Config
 	MaxAge time.Duration  // of what it says of somebody who has a ticket
@@ -78,7 +80,14 @@ type Authenticator struct {
 }
 
 // None reports whether this lets people in without a password.
-func (a Authenticator) None() bool { return a.Static == nil && a.LDAP == nil && a.HTTPS == nil }
+func (a Authenticator) None() bool {
+	return a.Static == nil && a.PAM == nil && a.LDAP == nil && a.HTTPS == nil
+}
+
+// PAM is where x2broker-authd is asked.
+type PAM struct {
+	Socket string // absolute path
+}
 
 // StaticUser is a user of broker.cue.
 type StaticUser struct {

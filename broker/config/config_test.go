@@ -96,7 +96,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"wrong type":              {users + "stateDir: 7\n", `broker.cue:2:11: stateDir: conflicting values`},
 		"no authenticators":       {"stateDir: \"/x\"\n", `authenticators: required field is missing`},
 		"empty authenticators":    {"authenticators: []\n", `authenticators: nobody could log in`},
-		"unknown authenticator":   {`authenticators: [{type: "pamm"}]`, `broker.cue:1:18: authenticators.0.type: "pamm" is none of "https", "ldap", "none", "static"`},
+		"unknown authenticator":   {`authenticators: [{type: "pamm"}]`, `broker.cue:1:18: authenticators.0.type: "pamm" is none of "https", "ldap", "none", "pam", "static"`},
 		"unknown static field":    {`authenticators: [{type: "static", user: a: {}}]`, `unknown field`},
 		"user without password":   {`authenticators: [{type: "static", users: a: {}}]`, `required field is missing`},
 		"poll too often":          {users + `site: poll: "1ms"`, `site.poll: 1ms is not between 100ms and 1h0m0s`},

@@ -61,6 +61,7 @@ type rawAuthenticator struct {
 		Password string
 		Groups   []string
 	}
+	Socket string
 	From   []string
 	Groups []string
 
@@ -86,7 +87,7 @@ func decode(filename string, data []byte) (*raw, error) {
 		return nil, errors.Join(checkUnknown(schema, given, filename), explain(filename, err))
 	}
 	if err := errors.Join(
-		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "https": "#HTTPS", "none": "#None"}),
+		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "https": "#HTTPS", "none": "#None", "pam": "#PAM"}),
 		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP"}),
 	); err != nil {
 		return nil, err
@@ -215,6 +216,8 @@ func (r *raw) fill(c *Config, p *problems) {
 
 func (a rawAuthenticator) authenticator(p *problems) Authenticator {
 	switch a.Type {
+	case "pam":
+		return Authenticator{PAM: p.pam(a.Socket), MaxAge: identity.MaxLookupAge}
 	case "ldap":
 		return Authenticator{LDAP: a.rawDirectory.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge)}
 	case "https":

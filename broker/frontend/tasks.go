@@ -31,6 +31,9 @@ type Dialect interface {
 	// Tested writes the answer to a connection test.
 	Tested(*bytes.Buffer)
 
+	// PasswordSet writes the answer to a change of the password.
+	PasswordSet(*bytes.Buffer, session.Grant)
+
 	// Denied says how a login is refused, Refused how somebody who proved who
 	// he is does not get what he asked for. Without a body it is the page of
 	// the status.
@@ -148,8 +151,11 @@ func (t *Tasks) answer(r *http.Request, b *bytes.Buffer, form Form, zeroconf boo
 		}
 		t.dialect.Granted(b, form, grant)
 	case "setpass":
-		// A granted reply would freeze the window of X2Go Client.
-		return &session.RefusedError{Reason: "passwords cannot be changed here"}
+		grant, err := t.Service.SetPassword(ctx, req, form["newpass"])
+		if err != nil {
+			return err
+		}
+		t.dialect.PasswordSet(b, grant)
 	default:
 		grant, err := t.Service.Login(ctx, req)
 		if err != nil {

@@ -57,13 +57,20 @@ func (c *Chain) Open() bool { return c.open }
 // because to some directories an empty password is a successful anonymous
 // bind (RFC 4513 section 5.1.2).
 func (c *Chain) Authenticate(ctx context.Context, cred Credentials) (Identity, error) {
+	return c.decide(ctx, cred, func(m Authenticator, cred Credentials) (Identity, error) {
+		return m.Authenticate(ctx, cred)
+	})
+}
+
+// decide asks each member until one knows the name.
+func (c *Chain) decide(ctx context.Context, cred Credentials, ask func(Authenticator, Credentials) (Identity, error)) (Identity, error) {
 	if cred.Password == "" && !c.open {
 		return Identity{}, ErrNoPassword
 	}
 	cred.Ticket = ""
 	for i, m := range c.members {
 		asked := c.asked(m.Name())
-		id, err := m.Authenticate(ctx, cred)
+		id, err := ask(m, cred)
 		switch {
 		case err == nil && id.Name == "" && !c.open:
 			return Identity{}, fmt.Errorf("authenticator %q: gave no name", m.Name())

@@ -54,6 +54,21 @@ func (e *DeniedError) Error() string {
 	return "access denied"
 }
 
+// Advice is what may be told to whoever gave the right password and is denied
+// nevertheless: what to do. It is "" for all others.
+func (e *DeniedError) Advice() string {
+	switch e.Reason {
+	case ReasonExpired:
+		return "this account has expired or is locked"
+	case ReasonMustChange:
+		return "your password has expired, change it first"
+	}
+	return ""
+}
+
+// authenticateFunc is [Chain.Authenticate], or does more.
+type authenticateFunc = func(context.Context, Credentials) (Identity, error)
+
 // GateConfig is what a [Gate] is made of. Chain, Throttle and Logger are
 // required; without Tickets there are none.
 type GateConfig struct {
@@ -96,6 +111,11 @@ func (l *Login) Renew() string { return l.renew() }
 // whatever the password, and is never throttled; any other is as none, and the
 // password decides. The error is always a *[DeniedError].
 func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
+	return g.login(ctx, c, g.chain.Authenticate)
+}
+
+// login asks authenticate, if no ticket will do.
+func (g *Gate) login(ctx context.Context, c Credentials, authenticate authenticateFunc) (*Login, error) {
 	switch {
 	case !c.Address.IsValid():
 		return nil, g.deny(ctx, c, ReasonNoAddress)
@@ -114,11 +134,15 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 		return nil, g.deny(ctx, c, ReasonNoPassword)
 	}
 	c.Ticket = ""
-	authenticate := g.byPassword
+	var (
+		id  Identity
+		err error
+	)
 	if open {
-		authenticate = g.chain.Authenticate // there is nothing to guess
+		id, err = authenticate(ctx, c) // there is nothing to guess
+	} else {
+		id, err = g.byPassword(ctx, c, authenticate)
 	}
-	id, err := authenticate(ctx, c)
 	if err != nil {
 		return nil, g.refuse(ctx, c, err)
 	}
@@ -144,7 +168,7 @@ func (g *Gate) byTicket(ctx context.Context, c Credentials) *Login {
 
 // byPassword asks the chain about each name that may be meant, unless the
 // throttle is against one of them. Which one is known must not show.
-func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) {
+func (g *Gate) byPassword(ctx context.Context, c Credentials, authenticate authenticateFunc) (Identity, error) {
 	names := possibleNames(c)
 	attempts := make([]*Attempt, 0, len(names))
 	for _, name := range names {
@@ -163,7 +187,7 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 	for i, attempt := range attempts {
 		c.Name = names[i]
 		others := attempts[i+1:]
-		id, err = g.chain.Authenticate(ctx, c)
+		id, err = authenticate(ctx, c)
 		switch {
 		case err == nil:
 			attempt.Done(true)

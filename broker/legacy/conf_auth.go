@@ -73,8 +73,8 @@ const noneRemedy = `name the networks of these clients in broker.cue: authentica
 func (r *confReader) mechanism(m Value[string]) {
 	switch m.V {
 	case "pam":
-		r.report.note(m.At, "this x2broker cannot ask PAM: it knows the users in broker.cue only",
-			"write them into broker.cue, with their groups: authenticators: [{type: \"static\", users: ...}]; `x2broker passwd` prints the hash of a password")
+		r.report.note(m.At, "x2broker asks PAM through a helper of its own, and takes the groups of users from the system then",
+			"set up x2broker-authd (docs/authentication.md) and write into broker.cue: authenticators: [{type: \"pam\"}]")
 	case "none":
 		r.report.loss(m.At, "the old broker let everybody in, under any name and from anywhere", noneRemedy)
 	case "https_get":
@@ -96,7 +96,7 @@ func (r *confReader) groups() {
 	} {
 		switch db := r.text(option.section, option.name, option.def); db.V {
 		case "libnss", "":
-			r.note(db.At, "x2broker takes the groups of a user from broker.cue", "list them there with each user")
+			r.note(db.At, "x2broker takes the groups of a user from where he logs in", "with authenticators: [{type: \"pam\"}] that is the system; with static, list them in broker.cue with each user")
 		default:
 			r.report.loss(db.At, "x2broker has no such source of users and groups", "list the groups of each user in broker.cue")
 		}

@@ -43,6 +43,11 @@ type Snapshots interface {
 // Gate decides whether credentials open the door.
 type Gate interface {
 	Login(context.Context, identity.Credentials) (*identity.Login, error)
+
+	// CanChangePassword says whether there is any password to be changed.
+	CanChangePassword() bool
+	// ChangePassword asks allow before it changes anything.
+	ChangePassword(ctx context.Context, c identity.Credentials, newPassword string, allow func(identity.Identity) error) error
 }
 
 // Service offers the use cases. It is safe for concurrent use.
@@ -270,6 +275,11 @@ func (s *Service) enter(ctx context.Context, req Request, task string) (*door, e
 	if err != nil {
 		return nil, err
 	}
+	return s.admit(ctx, req, task, snap, login)
+}
+
+// admit asks the policy about a login. The error is a *RefusedError.
+func (s *Service) admit(ctx context.Context, req Request, task string, snap *snapshot.Snapshot, login *identity.Login) (*door, error) {
 	user := login.Identity.Name
 	account := req.Account
 	if account == "" || account == req.Name {

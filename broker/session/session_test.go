@@ -29,6 +29,13 @@ func (g noGate) Login(context.Context, identity.Credentials) (*identity.Login, e
 	return nil, &identity.DeniedError{}
 }
 
+func (noGate) CanChangePassword() bool { return true }
+
+func (g noGate) ChangePassword(context.Context, identity.Credentials, string, func(identity.Identity) error) error {
+	g.t.Error("a password was looked at without a site")
+	return &identity.DeniedError{}
+}
+
 func TestWithoutASiteRequestsEndAfterAWhile(t *testing.T) {
 	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	s.maxWait = time.Millisecond

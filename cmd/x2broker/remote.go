@@ -7,6 +7,7 @@ import (
 
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/identity/authd"
 	"github.com/x2broker/x2broker/broker/identity/endpoint"
 	"github.com/x2broker/x2broker/broker/identity/ldap"
 )
@@ -14,6 +15,8 @@ import (
 // openRemote gives an authenticator that asks elsewhere, nil for another type.
 func openRemote(a config.Authenticator, log *slog.Logger) (identity.Authenticator, error) {
 	switch {
+	case a.PAM != nil:
+		return authd.NewClient(a.PAM.Socket), nil
 	case a.LDAP != nil:
 		return openDirectory(*a.LDAP, log)
 	case a.HTTPS != nil:

@@ -18,7 +18,8 @@ const module = "github.com/x2broker/x2broker/"
 // mayImport is the table; a package that is not in it is an error, so that a
 // new one is thought about. "*" is anything.
 var mayImport = map[string][]string{
-	"cmd/x2broker": {"*"},
+	"cmd/x2broker":       {"*"},
+	"cmd/x2broker-authd": {"*"},
 
 	"schema": {},
 	"policy": {"schema"},
@@ -32,6 +33,7 @@ var mayImport = map[string][]string{
 	"broker/identity":          {},
 	"broker/identity/endpoint": {"broker/identity"},
 	"broker/identity/ldap":     {"broker/identity"},
+	"broker/identity/authd":    {"broker/identity"},
 	"broker/farm":              {"schema", "policy"},
 	"broker/audience":          {},
 	"broker/listen":            {},
@@ -60,6 +62,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/ldap":       {"*"},
 	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/proxies":    {"*"},
+	"tests/e2e/pam":        {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/golden":         {"*"},

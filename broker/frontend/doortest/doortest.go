@@ -88,7 +88,7 @@ func New(tb testing.TB, files Files, users ...string) *Broker {
 	}
 	a, _, err := identity.NewStatic(identity.StaticConfig{Users: static})
 	check(tb, err)
-	return start(tb, files, a)
+	return NewWith(tb, files, a)
 }
 
 // NewOpen returns a broker that lets everybody in, like `type: "none"`.
@@ -96,10 +96,11 @@ func NewOpen(tb testing.TB, files Files) *Broker {
 	tb.Helper()
 	none, err := identity.NewNone(nil, nil)
 	check(tb, err)
-	return start(tb, files, none)
+	return NewWith(tb, files, none)
 }
 
-func start(tb testing.TB, files Files, a identity.Authenticator) *Broker {
+// NewWith returns a broker that asks this authenticator.
+func NewWith(tb testing.TB, files Files, a identity.Authenticator) *Broker {
 	tb.Helper()
 	site := fstest.MapFS{}
 	for name, text := range files {

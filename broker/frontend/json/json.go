@@ -73,6 +73,9 @@ func (dialect) Selected(b *bytes.Buffer, s session.Selection) {
 // Tested grants.
 func (dialect) Tested(b *bytes.Buffer) { write(b, granted(session.Grant{}, "testcon")) }
 
+// PasswordSet grants; no client of this kind asks for it.
+func (dialect) PasswordSet(b *bytes.Buffer, g session.Grant) { write(b, granted(g, "setpass")) }
+
 // Denied is the page of a status.
 func (dialect) Denied(err *session.DeniedError) (int, string) {
 	if err.RetryAfter > 0 {

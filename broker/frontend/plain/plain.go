@@ -9,7 +9,9 @@
 //   - a select that offers nothing has no "Access granted": a granted reply
 //     without SERVER: crashes X2Go Client 4.1.2.2;
 //   - values are written for QSettings, with which the client reads the list;
-//   - testcon consumes no ticket, and its answer says "Access granted".
+//   - testcon consumes no ticket, and its answer says "Access granted";
+//   - setpass changes the password, where that can be done, and is never
+//     granted: the client would wait for ever.
 package plain
 
 import (
@@ -68,8 +70,18 @@ func (dialect) Tested(b *bytes.Buffer) {
 	b.WriteString(testconPadding)
 }
 
+// PasswordSet does not say "Access granted": that leaves the window of X2Go Client
+// 4.1.2.2 disabled for ever. Without it the client says "Login failed" and shows
+// its login form, where the new password is wanted anyway.
+func (dialect) PasswordSet(b *bytes.Buffer, _ session.Grant) {
+	b.WriteString("PASSWORD CHANGED: OK\nLog in with the new password.\n")
+}
+
 // Denied lets X2Go Client ask again.
 func (d dialect) Denied(err *session.DeniedError) (int, string) {
+	if advice := err.Advice(); advice != "" {
+		return d.deniedStatus, "Access denied: " + advice + "\n"
+	}
 	if err.RetryAfter > 0 {
 		return d.deniedStatus, fmt.Sprintf("Access denied: too many failed logins, try again in %d s\n", err.RetryAfter/time.Second)
 	}
