@@ -91,6 +91,8 @@ type StaticUser struct {
 // Ticket sets the rules for authids.
 type Ticket struct {
 	Lifetime      time.Duration
+	KeyRotation   time.Duration // how long a key of the broker's own signs
+	KeyFile       string        // keys that brokers share, an absolute path; "" for a key of its own
 	Rotate        bool
 	VerifyAddress bool
 }
@@ -130,7 +132,7 @@ func Default() *Config {
 	return &Config{
 		Site:   Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
 		Listen: Listen{HTTP: DefaultListenHTTP, BasePath: "/"},
-		Ticket: Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
+		Ticket: Ticket{Lifetime: 10 * time.Hour, KeyRotation: 30 * 24 * time.Hour, Rotate: true, VerifyAddress: true},
 		Frontends: Frontends{
 			Plain: Plain{Enabled: true, DeniedStatus: 200},
 			JSON:  JSON{Enabled: true},
@@ -197,6 +199,9 @@ func (c *Config) Validate() error {
 		if f.name != "" && !filepath.IsAbs(f.name) {
 			p.add("site.auth."+f.field, "must be the absolute path of a file: the secret itself does not belong into broker.cue")
 		}
+	}
+	if c.Ticket.KeyFile != "" && !filepath.IsAbs(c.Ticket.KeyFile) {
+		p.add("ticket.keyFile", "must be the absolute path of a file with lines of `x2broker ticket-key`")
 	}
 	if len(c.Authenticators) == 0 {
 		p.add("authenticators", "nobody could log in: name at least one")

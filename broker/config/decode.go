@@ -34,6 +34,8 @@ type raw struct {
 	Authenticators []rawAuthenticator
 	Ticket         struct {
 		Lifetime      string
+		KeyRotation   string
+		KeyFile       string
 		Rotate        *bool
 		VerifyAddress *bool
 	}
@@ -218,6 +220,10 @@ func (r *raw) fill(c *Config, p *problems) {
 		c.Authenticators = append(c.Authenticators, Authenticator{Static: static})
 	}
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
+	c.Ticket.KeyRotation = p.duration("ticket.keyRotation", r.Ticket.KeyRotation, c.Ticket.KeyRotation)
+	if c.Ticket.KeyFile = r.Ticket.KeyFile; c.Ticket.KeyFile != "" && r.Ticket.KeyRotation != "" {
+		p.add("ticket.keyRotation", "is for keys that the broker makes itself: in keyFile each key has its time")
+	}
 	set(&c.Ticket.Rotate, r.Ticket.Rotate)
 	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)
 	r.fillFrontends(&c.Frontends, p)

@@ -69,8 +69,12 @@ type Gate struct {
 	log      *slog.Logger
 }
 
-// NewGate returns a Gate.
+// NewGate returns a Gate. Tickets of static users whose password is not what it
+// was at the last start end here.
 func NewGate(c GateConfig) *Gate {
+	if c.Tickets != nil {
+		c.Tickets.rememberHashes(c.Chain)
+	}
 	return &Gate{chain: c.Chain, tickets: c.Tickets, throttle: c.Throttle, log: c.Logger}
 }
 
@@ -100,9 +104,11 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 	case !validName(c.Name), !validPassword(c.Password):
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	}
-	if login := g.byTicket(ctx, c); login != nil {
+	login, unproven := g.byTicket(ctx, c)
+	if login != nil {
 		return login, nil
 	}
+	typed := c
 
 	open := g.chain.Open()
 	switch {
@@ -124,20 +130,27 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 		if g.tickets == nil || !g.chain.CanLookup(id.Authenticator) {
 			return ""
 		}
+		if unproven {
+			if next := g.tickets.Resume(ctx, id, typed); next != "" {
+				return next
+			}
+		}
 		return g.tickets.Issue(id, c)
 	})}, nil
 }
 
-func (g *Gate) byTicket(ctx context.Context, c Credentials) *Login {
+// byTicket lets in by ticket. If it does not, unproven says that the ticket may
+// go on if the password turns out to be right.
+func (g *Gate) byTicket(ctx context.Context, c Credentials) (login *Login, unproven bool) {
 	if g.tickets == nil || c.Ticket == "" {
-		return nil
+		return nil, false
 	}
 	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)
 	if err != nil {
 		g.log.DebugContext(ctx, "ticket not good, the password decides", "address", c.Address, "error", err)
-		return nil
+		return nil, errors.Is(err, ErrTicketUnproven)
 	}
-	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}
+	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}, false
 }
 
 // byPassword asks the chain about each name that may be meant, unless the

@@ -190,3 +190,5 @@ var (
 	_ Lookuper  = (*lookAuth)(nil)
 	_ io.Reader = (*countingRand)(nil)
 )
+
+func signingKey(ts *Tickets) ticketKey { return ts.keys.Load().signing(ts.clock()) }

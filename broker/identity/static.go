@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -206,3 +207,17 @@ func usable(password string) bool {
 }
 
 func clip(password string) string { return password[:min(len(password), maxBcrypt)] }
+
+// passwordHashes gives a digest of the hash of each static user's password.
+func (c *Chain) passwordHashes() map[userID]chainID {
+	all := make(map[userID]chainID)
+	for _, m := range c.members {
+		if s, ok := m.(*Static); ok {
+			for name, u := range s.users {
+				sum := sha256.Sum256(u.hash)
+				all[newUserID(s.name, name)] = chainID(sum[:])
+			}
+		}
+	}
+	return all
+}

@@ -76,15 +76,20 @@ type mac struct {
 }
 
 func newTicketKey(random io.Reader) (ticketKey, error) {
-	var k ticketKey
-	if _, err := io.ReadFull(random, k.id[:]); err != nil {
-		return ticketKey{}, fmt.Errorf("make a ticket key: %w", err)
+	var id keyID
+	var secret [sha256.Size]byte
+	for _, b := range [][]byte{id[:], secret[:]} {
+		if _, err := io.ReadFull(random, b); err != nil {
+			return ticketKey{}, fmt.Errorf("make a ticket key: %w", err)
+		}
 	}
-	if _, err := io.ReadFull(random, k.secret[:]); err != nil {
-		return ticketKey{}, fmt.Errorf("make a ticket key: %w", err)
-	}
-	k.macs = &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, k.secret[:])} }}
-	return k, nil
+	return makeTicketKey(id, secret), nil
+}
+
+func makeTicketKey(id keyID, secret [sha256.Size]byte) ticketKey {
+	return ticketKey{id: id, secret: secret, macs: &sync.Pool{
+		New: func() any { return &mac{Hash: hmac.New(sha256.New, secret[:])} },
+	}}
 }
 
 // sum gives the HMAC of label and parts, one after the other. It keeps nothing

@@ -80,7 +80,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer unlock()
-	gate, err := newGate(cfg, log)
+	gate, tickets, err := newGate(cfg, log)
 	if err != nil {
 		return usageError(err)
 	}
@@ -124,7 +124,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run)
+	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run, tickets.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -175,13 +175,13 @@ func openStateDir(dir string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
+func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, *identity.Tickets, error) {
 	var members []identity.Authenticator
 	for _, a := range cfg.Authenticators {
 		if a.Static == nil {
 			none, err := identity.NewNone(a.From, a.Groups)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			members = append(members, none)
 			continue
@@ -192,7 +192,7 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 		}
 		static, warnings, err := identity.NewStatic(identity.StaticConfig{Users: users})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, w := range warnings {
 			log.Warn(w)
@@ -201,18 +201,19 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 	}
 	chain, err := identity.NewChain(members...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
-		StateDir: cfg.StateDir, Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate,
-		VerifyAddress: cfg.Ticket.VerifyAddress, Clock: time.Now, Rand: rand.Reader, Logger: log,
+		StateDir: cfg.StateDir, KeyFile: cfg.Ticket.KeyFile, KeyRotation: cfg.Ticket.KeyRotation,
+		Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate, VerifyAddress: cfg.Ticket.VerifyAddress,
+		Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return identity.NewGate(identity.GateConfig{
 		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
-	}), nil
+	}), tickets, nil
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {

@@ -114,7 +114,7 @@ func start(tb testing.TB, files Files, a identity.Authenticator) *Broker {
 	chain, err := identity.NewChain(a)
 	check(tb, err)
 	tickets, err := identity.NewTickets(identity.TicketConfig{
-		Lifetime: time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
+		StateDir: tb.TempDir(), Lifetime: time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	check(tb, err)
 	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log})
