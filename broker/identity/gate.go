@@ -159,7 +159,7 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 	names := possibleNames(c)
 	attempts := make([]*Attempt, 0, len(names))
 	for _, name := range names {
-		attempt, retryAfter, ok := g.throttle.Begin(name, c.Address)
+		attempt, retryAfter, ok := g.throttle.Begin(ctx, name, c.Address)
 		if !ok {
 			cancel(attempts)
 			return Identity{}, &DeniedError{Reason: ReasonThrottled, RetryAfter: wholeSeconds(retryAfter)}

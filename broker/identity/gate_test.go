@@ -38,7 +38,7 @@ func newDoorTo(t *testing.T, s *Static, rounds *atomic.Int64, members ...Authent
 		Gate: NewGate(GateConfig{
 			Chain:    newChain(t, members...),
 			Tickets:  newTickets(t, clock, func(c *TicketConfig) { c.Logger = log.Logger() }),
-			Throttle: NewThrottle(clock.Now),
+			Throttle: newThrottle(clock),
 			Logger:   log.Logger(),
 		}),
 		t: t, clock: clock, static: s, rounds: rounds, log: log,

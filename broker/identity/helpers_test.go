@@ -192,3 +192,19 @@ var (
 )
 
 func signingKey(ts *Tickets) ticketKey { return ts.keys.Load().signing(ts.clock()) }
+
+func newThrottle(clock *fakeClock) *Throttle {
+	th, err := NewThrottle(ThrottleConfig{Clock: clock.Now, Rand: &countingRand{}, Logger: quiet()})
+	if err != nil {
+		panic(err)
+	}
+	return th
+}
+
+// begin is Begin for tests that have no time to wait for other attempts.
+func begin(th *Throttle, name string, addr netip.Addr) (a *Attempt, retryAfter time.Duration, ok bool) {
+	th.mu.Lock()
+	defer th.mu.Unlock()
+	a, retryAfter, _, _ = th.begin(name, addr)
+	return a, retryAfter, a != nil
+}

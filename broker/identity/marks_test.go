@@ -260,7 +260,7 @@ func TestAChangedHashEndsTheTicketsOfItsUserAtTheNextStart(t *testing.T) {
 				}
 				s, _ := newStatic(t, StaticConfig{Users: users})
 				ts = p.start(t)
-				NewGate(GateConfig{Chain: newChain(t, s), Tickets: ts, Throttle: NewThrottle(p.clock.Now), Logger: quiet()})
+				NewGate(GateConfig{Chain: newChain(t, s), Tickets: ts, Throttle: newThrottle(p.clock), Logger: quiet()})
 				if text == "" {
 					text = p.login(t, ts)
 				}

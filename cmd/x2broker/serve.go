@@ -80,7 +80,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer unlock()
-	gate, tickets, err := newGate(cfg, log)
+	entry, err := newEntry(cfg, log)
 	if err != nil {
 		return usageError(err)
 	}
@@ -102,7 +102,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		Source: src, Compiler: compiler, StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
 		Log: log, Now: time.Now, Rand: mathrand.Float64, Audience: ops.people, Verified: verified(cfg.Verify.Mode),
 	})
-	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
+	service := session.New(keeper, entry.gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
 	service.Observe(ops.request)
 	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {
 		if err := service.Zeroconf(zeroconf.Command); err != nil {
@@ -124,7 +124,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], listeners[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run, tickets.Run)
+	return serve(ctx, server, listeners, log, keeper.Run, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -175,13 +175,20 @@ func openStateDir(dir string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, *identity.Tickets, error) {
+// entry is what lets users in, and what of it must be kept.
+type entry struct {
+	gate     *identity.Gate
+	tickets  *identity.Tickets
+	throttle *identity.Throttle
+}
+
+func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 	var members []identity.Authenticator
 	for _, a := range cfg.Authenticators {
 		if a.Static == nil {
 			none, err := identity.NewNone(a.From, a.Groups)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			members = append(members, none)
 			continue
@@ -192,7 +199,7 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, *identity.Ti
 		}
 		static, warnings, err := identity.NewStatic(identity.StaticConfig{Users: users})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, w := range warnings {
 			log.Warn(w)
@@ -201,7 +208,7 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, *identity.Ti
 	}
 	chain, err := identity.NewChain(members...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
 		StateDir: cfg.StateDir, KeyFile: cfg.Ticket.KeyFile, KeyRotation: cfg.Ticket.KeyRotation,
@@ -209,11 +216,14 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, *identity.Ti
 		Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return identity.NewGate(identity.GateConfig{
-		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
-	}), tickets, nil
+	throttle, err := identity.NewThrottle(identity.ThrottleConfig{StateDir: cfg.StateDir, Clock: time.Now, Rand: rand.Reader, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: throttle, Logger: log})
+	return &entry{gate, tickets, throttle}, nil
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {
