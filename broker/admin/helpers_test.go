@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/source/gittest"
@@ -51,6 +52,12 @@ func newFixture(t *testing.T) *fixture {
 	f.broker = &admin.Broker{
 		Keeper: f.keeper, Version: "v1.2.3", Listeners: []string{"http 127.0.0.1:8080"}, Started: time.Now(), Now: time.Now,
 		Worker: func() (string, int) { return "no network", 1 },
+		Entry: func() session.Entry {
+			e := session.Entry{}
+			e.Tickets.Chains, e.Tickets.Turned, e.Tickets.Failing = 12, 345, true
+			e.Throttle.Blocked, e.Throttle.InFlight, e.Throttle.Refused = 3, 2, map[string]uint64{"user": 7}
+			return e
+		},
 	}
 	f.client = admin.NewClient(f.dir)
 	if err := f.keeper.Refresh(t.Context()); err != nil {

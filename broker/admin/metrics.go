@@ -41,7 +41,7 @@ func NewMetrics(b *Broker) *Metrics {
 			Help: "Calls of the webhook, by outcome (accepted, forbidden, limited, bad).",
 		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.denied, m.webhook, pipeline{b},
+	m.registry.MustRegister(m.requests, m.denied, m.webhook, pipeline{b}, entry{b},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

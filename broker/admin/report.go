@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 )
 
@@ -20,6 +21,7 @@ type Broker struct {
 	Version   string
 	Listeners []string                                // "http 127.0.0.1:8080"
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
+	Entry     func() session.Entry                    // how logins are doing
 	Started   time.Time
 	Now       func() time.Time
 }
@@ -38,6 +40,8 @@ type Report struct {
 	Source    Source         `json:"source"`
 	Hold      *snapshot.Hold `json:"hold,omitempty"`
 	Objects   Objects        `json:"objects"`
+	Tickets   Tickets        `json:"tickets"`
+	Guessing  Guessing       `json:"guessing"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
 }
@@ -73,6 +77,23 @@ type Source struct {
 	NextLook time.Time `json:"next_look,omitzero"`
 }
 
+// Tickets spare users their password.
+type Tickets struct {
+	Logins  int  `json:"logins"`  // by password, with tickets that are alive
+	Users   int  `json:"users"`   // who have some
+	Keys    int  `json:"keys"`    // that are accepted
+	Failing bool `json:"failing"` // they cannot be recorded, so that none are issued
+}
+
+// Guessing says what the limits on failed logins do.
+type Guessing struct {
+	Failed   int               `json:"failed"`  // pairs of name and address that failed in the last hour
+	Blocked  int               `json:"blocked"` // of these, refused now
+	Checking int               `json:"checking"`
+	Waiting  int               `json:"waiting"`
+	Refused  map[string]uint64 `json:"refused"` // logins since the start, by limit
+}
+
 // Objects counts what serves.
 type Objects struct {
 	Profiles int `json:"profiles"`
@@ -91,6 +112,9 @@ func (b *Broker) report(s snapshot.Status) Report {
 		State: Line(s), Site: s.Source, Hold: s.Hold, Worker: confinement, Listeners: b.Listeners,
 		Source: Source{Failures: s.Failures, Since: s.FailingSince, NextLook: s.NextLook},
 	}
+	e := b.Entry()
+	r.Tickets = Tickets{e.Tickets.Chains, e.Tickets.Users, e.Tickets.Keys, e.Tickets.Failing}
+	r.Guessing = Guessing{e.Throttle.Pairs, e.Throttle.Blocked, e.Throttle.InFlight, e.Throttle.Waiting, e.Throttle.Refused}
 	if s.Failures > 0 {
 		r.Source.Reason = s.Fetched.Reason
 	}

@@ -47,6 +47,8 @@ func quiet() admin.Report {
 		},
 		Source:    admin.Source{NextLook: at("2026-03-02 14:30:12")},
 		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
+		Tickets:   admin.Tickets{Logins: 212, Users: 97, Keys: 2},
+		Guessing:  admin.Guessing{Failed: 4, Refused: map[string]uint64{"pair": 0, "user": 0}},
 		Worker:    "no network, no files, no programs",
 		Listeners: []string{"http 127.0.0.1:8080", "metrics 127.0.0.1:9090"},
 	}
@@ -60,6 +62,8 @@ func trouble() admin.Report {
 	r.State = "Serving 5f0c1a2b3c4d, pinned until 2026-03-03 09:00 UTC, Compiled refused 9abc1a2b3c4d, Fetched fails (4 times)"
 	r.Stages[0] = admin.Stage{Stage: "Fetched", Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Time: at("2026-03-01 23:59:59")}
 	r.Stages[2] = admin.Stage{Stage: "Compiled", Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Time: at("2026-03-02 00:00:01"), Reason: "7 errors, the first: profiles/bad.cue:3:11: profiles.lab.hosts: no server has the id \"lab09\""}
+	r.Tickets.Failing = true
+	r.Guessing = admin.Guessing{Failed: 31, Blocked: 12, Checking: 8, Waiting: 40, Refused: map[string]uint64{"pair": 512, "address": 3, "user": 0}}
 	r.Refused = &admin.Refused{
 		Commit: badCommit, Author: "Bob", Subject: "Tidy\x1b[2J up", Gate: "Compiled", Since: at("2026-03-02 00:00:01"), Total: 7,
 		Diagnostics: []string{

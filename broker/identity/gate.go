@@ -78,6 +78,29 @@ func NewGate(c GateConfig) *Gate {
 	return &Gate{chain: c.Chain, tickets: c.Tickets, throttle: c.Throttle, log: c.Logger}
 }
 
+// GateStatus says how logins are doing.
+type GateStatus struct {
+	Tickets  TicketStatus // zero without tickets
+	Throttle ThrottleStatus
+}
+
+// Status gives the present state. It names nobody.
+func (g *Gate) Status() GateStatus {
+	s := GateStatus{Throttle: g.throttle.Status()}
+	if g.tickets != nil {
+		s.Tickets = g.tickets.Status()
+	}
+	return s
+}
+
+// PasswordChanged ends the tickets of a user, as an authenticator names him:
+// they stand for a password that is none any more.
+func (g *Gate) PasswordChanged(id Identity) {
+	if g.tickets != nil {
+		g.tickets.PasswordChanged(id.Authenticator, id.Name)
+	}
+}
+
 // Login is a request that was let in.
 type Login struct {
 	Identity Identity

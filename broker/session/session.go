@@ -73,6 +73,9 @@ type (
 	DeniedError = identity.DeniedError
 )
 
+// Entry says how logins are doing; see broker/identity.
+type Entry = identity.GateStatus
+
 // Request is what all use cases need to know.
 type Request struct {
 	Credentials

@@ -110,6 +110,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		}
 	}
 	ops.broker.Keeper = keeper
+	ops.broker.Entry = entry.gate.Status
 	ops.broker.Listeners = append(named(cfg, listeners), ops.broker.Listeners...)
 	server := &http.Server{
 		Handler:           routes(cfg, keeper, service, ops.metrics, log),
