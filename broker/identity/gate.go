@@ -18,6 +18,7 @@ const (
 	ReasonNoAddress     Reason = "no client address" // no header to trust, or garbage in it
 	ReasonMalformed     Reason = "malformed"         // control characters, not UTF-8, too long
 	ReasonNoPassword    Reason = "no password"       // nor a good ticket
+	ReasonNoTicket      Reason = "no good ticket"    // for an event
 	ReasonThrottled     Reason = "throttled"
 	ReasonUnknownUser   Reason = "unknown user"
 	ReasonWrongPassword Reason = "wrong password"
@@ -160,6 +161,38 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 		}
 		return g.tickets.Issue(id, c)
 	})}, nil
+}
+
+// Event decides about a message of a client during a session. A good ticket is
+// enough and stays as it is, and a password is not looked at: these messages
+// come by themselves, for hours. One with an expired ticket that is right in all
+// else is to be granted, or the client tells its user that his login failed, but
+// without effect: live is false. The error is always a *[DeniedError].
+func (g *Gate) Event(ctx context.Context, c Credentials) (id Identity, live bool, err error) {
+	c.Password = ""
+	if g.chain.Open() {
+		login, err := g.Login(ctx, c)
+		if err != nil {
+			return Identity{}, false, err
+		}
+		return login.Identity, true, nil
+	}
+	switch {
+	case !c.Address.IsValid():
+		return Identity{}, false, g.deny(ctx, c, ReasonNoAddress)
+	case c.Name == "", !validName(c.Name):
+		return Identity{}, false, g.deny(ctx, c, ReasonMalformed)
+	case g.tickets == nil, c.Ticket == "":
+		return Identity{}, false, g.deny(ctx, c, ReasonNoTicket)
+	}
+	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)
+	switch {
+	case err == nil:
+		return use.Identity, true, nil
+	case errors.Is(err, ErrTicketExpired):
+		return Identity{}, false, nil
+	}
+	return Identity{}, false, g.deny(ctx, c, ReasonNoTicket, "error", err)
 }
 
 // byTicket lets in by ticket. If it does not, unproven says that the ticket may

@@ -647,3 +647,52 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEventNeedsATicketAndNoPassword(t *testing.T) {
+	d := newDoor(t)
+	ticket := d.enter(fromHome("alice-pw", "")).Renew()
+	hashed := d.rounds.Load()
+	event := func(c Credentials) (string, bool, Reason) {
+		t.Helper()
+		id, live, err := d.Event(t.Context(), c)
+		if err != nil {
+			return id.Name, live, err.(*DeniedError).Reason
+		}
+		return id.Name, live, ""
+	}
+	for range 3 { // it is not turned, so that it can come again and again
+		d.clock.Advance(ticketGrace + 1)
+		if name, live, reason := event(fromHome("", ticket)); name != "alice" || !live || reason != "" {
+			t.Errorf("a good ticket: %q, live %v, %s", name, live, reason)
+		}
+	}
+	if name, live, reason := event(fromHome("something else", ticket)); name != "alice" || !live || reason != "" {
+		t.Errorf("beside a wrong password: %q, live %v, %s", name, live, reason)
+	}
+	for name, tc := range map[string]struct {
+		c    Credentials
+		want Reason
+	}{
+		"the right password":      {fromHome("alice-pw", ""), ReasonNoTicket},
+		"a forged ticket":         {fromHome("alice-pw", ticket[:len(ticket)-1]+"A"), ReasonNoTicket},
+		"another user's":          {Credentials{Name: "bob", Ticket: ticket, Address: addr(home)}, ReasonNoTicket},
+		"from another address":    {Credentials{Name: "alice", Ticket: ticket, Address: addr("192.0.2.8")}, ReasonNoTicket},
+		"from an unknown address": {Credentials{Name: "alice", Ticket: ticket}, ReasonNoAddress},
+		"under no name":           {Credentials{Ticket: ticket, Address: addr(home)}, ReasonMalformed},
+		"with a line in its name": {Credentials{Name: "alice\n", Ticket: ticket, Address: addr(home)}, ReasonMalformed},
+	} {
+		if got, live, reason := event(tc.c); got != "" || live || reason != tc.want {
+			t.Errorf("%s: %q, live %v, %q, want %q", name, got, live, reason, tc.want)
+		}
+	}
+	d.clock.Advance(10 * time.Hour)
+	if name, live, reason := event(fromHome("", ticket)); name != "" || live || reason != "" {
+		t.Errorf("an expired one: %q, live %v, %q, want granted without effect", name, live, reason)
+	}
+	if _, live, reason := event(Credentials{Name: "bob", Ticket: ticket, Address: addr(home)}); live || reason != ReasonNoTicket {
+		t.Errorf("an expired one of another user: live %v, %q", live, reason)
+	}
+	if d.rounds.Load() != hashed || len(d.throttle.pairs) != 0 {
+		t.Error("a password was looked at")
+	}
+}

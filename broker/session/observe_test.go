@@ -18,10 +18,11 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	_, _ = s.Verify(t.Context(), req)
 	_, _ = s.List(t.Context(), req)
 	_, _ = s.Select(t.Context(), req, "office")
-	if len(done) != 4 {
-		t.Fatalf("observed %d requests of 4", len(done))
+	_, _ = s.Event(t.Context(), req)
+	if len(done) != 5 {
+		t.Fatalf("observed %d requests of 5", len(done))
 	}
-	for i, task := range []string{"login", "verify", "list", "select"} {
+	for i, task := range []string{"login", "verify", "list", "select", "event"} {
 		d := done[i]
 		if d.Task != task || d.Frontend != "json" || !errors.Is(d.Err, ErrNotReady) || d.Address != req.Address || d.Took <= 0 || d.Grant.User != "" {
 			t.Errorf("%+v", d)

@@ -43,6 +43,7 @@ type Snapshots interface {
 // Gate decides whether credentials open the door.
 type Gate interface {
 	Login(context.Context, identity.Credentials) (*identity.Login, error)
+	Event(context.Context, identity.Credentials) (id identity.Identity, live bool, err error)
 }
 
 // Service offers the use cases. It is safe for concurrent use.
@@ -151,6 +152,23 @@ func (s *Service) Verify(ctx context.Context, req Request) (out Grant, err error
 		return Grant{}, err
 	}
 	return d.recognised(), nil
+}
+
+// Event takes note of what a client says during a session: that it goes on, or
+// has ended. Its ticket proves who says so, never a password, and stays as it is;
+// an expired one is granted, and what it says counts for nothing. Nothing is done
+// about sessions yet.
+func (s *Service) Event(ctx context.Context, req Request) (out Grant, err error) {
+	defer s.done("event", req, s.now(), &out, &err)
+	snap, err := s.snapshot(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	id, live, err := s.gate.Event(ctx, req.Credentials)
+	if err != nil || !live {
+		return Grant{Revision: snap.Revision.ID}, err
+	}
+	return Grant{User: id.Name, Groups: id.Groups, Revision: snap.Revision.ID}, nil
 }
 
 // List gives the profiles that the policy shows to the user. The account does

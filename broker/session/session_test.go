@@ -29,6 +29,11 @@ func (g noGate) Login(context.Context, identity.Credentials) (*identity.Login, e
 	return nil, &identity.DeniedError{}
 }
 
+func (g noGate) Event(context.Context, identity.Credentials) (identity.Identity, bool, error) {
+	g.t.Error("a ticket was looked at without a site")
+	return identity.Identity{}, false, &identity.DeniedError{}
+}
+
 func TestWithoutASiteRequestsEndAfterAWhile(t *testing.T) {
 	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	s.maxWait = time.Millisecond
