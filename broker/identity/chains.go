@@ -47,10 +47,10 @@ type chainState struct {
 	inAge, inUser *list.Element
 }
 
-func newChainTable() chainTable {
+func newChainTable(maxPerUser, maxTotal int) chainTable {
 	return chainTable{
-		maxPerUser: MaxChainsPerUser,
-		maxTotal:   MaxChains,
+		maxPerUser: maxPerUser,
+		maxTotal:   maxTotal,
 		chains:     make(map[chainID]*chainState),
 		byAge:      list.New(),
 		users:      make(map[userID]*ticketUser),
@@ -78,6 +78,16 @@ func (t *chainTable) apply(m mark) {
 		}
 	case markFloor:
 		t.floor = max(t.floor, m.login)
+		for e := t.byAge.Front(); e != nil; e = t.byAge.Front() {
+			c := e.Value.(*chainState)
+			if c.login > m.login {
+				return
+			}
+			t.remove(c)
+			if u := c.user; u.chains.Len() == 0 && u.floor <= t.floor {
+				delete(t.users, u.id)
+			}
+		}
 	case markHash:
 		if m.chain == (chainID{}) {
 			delete(t.hashes, m.user)
@@ -154,23 +164,16 @@ func (t *chainTable) remove(c *chainState) {
 	c.user.chains.Remove(c.inUser)
 }
 
-// purge forgets the chains whose tickets have all expired, and then the users
-// of whom there is nothing else. The floor of all rises, so that nothing comes
-// back when the next start brings a longer lifetime.
-func (t *chainTable) purge(now time.Time, lifetime time.Duration) {
-	expired := func(login int64) bool { return now.Sub(time.Unix(login, 0)) >= lifetime }
-	for e := t.byAge.Front(); e != nil; e = t.byAge.Front() {
+// expired gives the latest login whose tickets have all expired.
+func (t *chainTable) expired(now time.Time, lifetime time.Duration) (login int64, any bool) {
+	for e := t.byAge.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*chainState)
-		if !expired(c.login) {
-			return
+		if now.Sub(time.Unix(c.login, 0)) < lifetime {
+			break
 		}
-		t.remove(c)
-		t.floor = max(t.floor, c.login)
-		if u := c.user; u.chains.Len() == 0 && expired(u.floor) {
-			t.floor = max(t.floor, u.floor)
-			delete(t.users, u.id)
-		}
+		login, any = c.login, true
 	}
+	return login, any
 }
 
 // forget removes the users without chains whose floor f is for.

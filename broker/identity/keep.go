@@ -53,7 +53,7 @@ func (ts *Tickets) load() error {
 	} else if err := ts.loadKeys(now, badMarks); err != nil {
 		return err
 	}
-	ts.purge(now, ts.lifetime)
+	ts.purge(now)
 	var err error
 	ts.marks, err = openMarks(ts.stateDir, ts.summary())
 	return err
@@ -79,7 +79,7 @@ func (ts *Tickets) loadKeys(now time.Time, badMarks error) error {
 	}
 	// The chains go with their key: what they were is of no use any more.
 	hashes := ts.hashes
-	ts.chainTable = newChainTable()
+	ts.chainTable = newChainTable(ts.maxPerUser, ts.maxTotal)
 	ts.hashes = hashes
 	ts.keys.Store(&fresh)
 	return writeKeys(ts.stateDir, fresh)
@@ -116,6 +116,15 @@ func (ts *Tickets) recordAnyhow(m mark) {
 	if !ts.record(m) {
 		ts.apply(m)
 		ts.marks.stale = true
+	}
+}
+
+// purge forgets the chains whose tickets have all expired. The floor rises with
+// it, so that nothing comes back when the clock is set back, or the next start
+// brings a longer lifetime.
+func (ts *Tickets) purge(now time.Time) {
+	if login, any := ts.expired(now, ts.lifetime); any {
+		ts.recordAnyhow(mark{kind: markFloor, login: login})
 	}
 }
 
@@ -196,7 +205,7 @@ func (ts *Tickets) tendKeys(now time.Time) error {
 func (ts *Tickets) save(now time.Time) error {
 	ts.mu.Lock()
 	w := ts.marks
-	ts.purge(now, ts.lifetime)
+	ts.purge(now)
 	needed := int64(markSize * (1 + len(ts.hashes) + len(ts.users) + len(ts.chains)))
 	compact := w.stale || ts.counts.failing.Load() || w.size > 2*needed+compactAbove
 	unsaved := w.unsaved

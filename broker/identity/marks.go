@@ -43,7 +43,7 @@ const (
 	markChain  markKind = 'c' // the chain lives and has come to this generation
 	markRevoke markKind = 'r' // the chain has ended, and what is unknown of the user and not newer
 	markUser   markKind = 'u' // all chains of the user have ended, and what is unknown and not newer than login
-	markFloor  markKind = 'f' // what is unknown and not newer than login has ended
+	markFloor  markKind = 'f' // all that is not newer than login has ended
 	markHash   markKind = 'h' // the digest of the user's password hash; zero: he has none any more
 )
 

@@ -378,7 +378,7 @@ func FuzzDecodeMarks(f *testing.F) {
 			return
 		}
 		again := []byte(marksHeader)
-		table := newChainTable()
+		table := newChainTable(MaxChainsPerUser, MaxChains)
 		for _, m := range all {
 			again = m.append(again)
 			table.apply(m)
@@ -387,7 +387,7 @@ func FuzzDecodeMarks(f *testing.F) {
 			t.Errorf("%d marks and %d bytes are not the file", len(all), torn)
 		}
 		// What a table amounts to is the same after a restart.
-		restarted := newChainTable()
+		restarted := newChainTable(MaxChainsPerUser, MaxChains)
 		for _, m := range table.summary() {
 			restarted.apply(m)
 		}

@@ -101,6 +101,10 @@ type Tickets struct {
 // NewTickets reads the keys and the marks of the last run. The error says that
 // keys or marks can be neither read nor written.
 func NewTickets(c TicketConfig) (*Tickets, error) {
+	return newTicketsWith(c, newChainTable(MaxChainsPerUser, MaxChains))
+}
+
+func newTicketsWith(c TicketConfig, empty chainTable) (*Tickets, error) {
 	if c.Lifetime <= 0 {
 		return nil, fmt.Errorf("tickets: lifetime %v: want a positive duration", c.Lifetime)
 	}
@@ -114,7 +118,7 @@ func NewTickets(c TicketConfig) (*Tickets, error) {
 		clock:         c.Clock,
 		rand:          c.Rand,
 		log:           c.Logger,
-		chainTable:    newChainTable(),
+		chainTable:    empty,
 	}
 	var err error
 	if ts.proof, err = newTicketKey(c.Rand); err != nil {
@@ -155,7 +159,7 @@ func (ts *Tickets) Issue(id Identity, c Credentials) string {
 		ts.log.Error("no ticket issued: the random source repeats itself")
 		return ""
 	}
-	ts.purge(now, ts.lifetime)
+	ts.purge(now)
 	if !ts.record(mark{kind: markChain, chain: t.chain, user: user, login: t.login, minted: roundUp(now)}) {
 		return ""
 	}
