@@ -34,7 +34,8 @@ type StaticConfig struct {
 type Static struct {
 	name    string
 	users   map[string]staticUser
-	cost    int // the highest in the table
+	digests map[string]chainID // of the hashes, to see at the next start which have changed
+	cost    int                // the highest in the table
 	slots   chan struct{}
 	compare func(hash, password []byte) error // bcrypt; tests count
 }
@@ -58,6 +59,7 @@ func NewStatic(c StaticConfig) (*Static, []string, error) {
 	s := &Static{
 		name:    c.Name,
 		users:   make(map[string]staticUser, len(c.Users)),
+		digests: make(map[string]chainID, len(c.Users)),
 		compare: bcrypt.CompareHashAndPassword,
 	}
 	if s.name == "" {
@@ -69,6 +71,10 @@ func NewStatic(c StaticConfig) (*Static, []string, error) {
 	}
 	s.slots = make(chan struct{}, n)
 
+	for name, u := range c.Users {
+		sum := sha256.Sum256([]byte(u.Hash))
+		s.digests[name] = chainID(sum[:])
+	}
 	var warnings []string
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
@@ -207,17 +213,3 @@ func usable(password string) bool {
 }
 
 func clip(password string) string { return password[:min(len(password), maxBcrypt)] }
-
-// passwordHashes gives a digest of the hash of each static user's password.
-func (c *Chain) passwordHashes() map[userID]chainID {
-	all := make(map[userID]chainID)
-	for _, m := range c.members {
-		if s, ok := m.(*Static); ok {
-			for name, u := range s.users {
-				sum := sha256.Sum256(u.hash)
-				all[newUserID(s.name, name)] = chainID(sum[:])
-			}
-		}
-	}
-	return all
-}

@@ -377,3 +377,16 @@ func (ts *Tickets) rememberHashes(chain *Chain) {
 		}
 	}
 }
+
+// passwordHashes gives a digest of the hash of each static user's password.
+func (c *Chain) passwordHashes() map[userID]chainID {
+	all := make(map[userID]chainID)
+	for _, m := range c.members {
+		if s, ok := m.(*Static); ok {
+			for name, digest := range s.digests {
+				all[newUserID(s.name, name)] = digest
+			}
+		}
+	}
+	return all
+}

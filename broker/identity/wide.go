@@ -110,48 +110,48 @@ func (a *addressNamesTried) end(key pairKey, guess bool) {
 	}
 }
 
-// A recent is a table of a bounded number of things; the one that was not asked
+// A latest is a table of a bounded number of things; the one that was not asked
 // for the longest goes first.
-type recent[T any] struct {
+type latest[T any] struct {
 	most  int
 	byKey map[pairKey]*list.Element
-	order *list.List // of recentEntry[T], the latest first
+	order *list.List // of latestEntry[T], the latest first
 }
 
-type recentEntry[T any] struct {
+type latestEntry[T any] struct {
 	key   pairKey
 	thing *T
 }
 
-func newRecent[T any](most int) recent[T] {
-	return recent[T]{most: most, byKey: make(map[pairKey]*list.Element), order: list.New()}
+func newLatest[T any](most int) latest[T] {
+	return latest[T]{most: most, byKey: make(map[pairKey]*list.Element), order: list.New()}
 }
 
 // get gives the thing of a key, made if it is not there.
-func (r *recent[T]) get(key pairKey) *T {
+func (r *latest[T]) get(key pairKey) *T {
 	if e := r.byKey[key]; e != nil {
 		r.order.MoveToFront(e)
-		return e.Value.(recentEntry[T]).thing
+		return e.Value.(latestEntry[T]).thing
 	}
 	thing := new(T)
-	r.byKey[key] = r.order.PushFront(recentEntry[T]{key, thing})
+	r.byKey[key] = r.order.PushFront(latestEntry[T]{key, thing})
 	for r.order.Len() > r.most {
 		last := r.order.Back()
 		r.order.Remove(last)
-		delete(r.byKey, last.Value.(recentEntry[T]).key)
+		delete(r.byKey, last.Value.(latestEntry[T]).key)
 	}
 	return thing
 }
 
 // wide has the limits beyond those of a pair. Its lock is that of the Throttle.
 type wide struct {
-	users     recent[bucket]
-	addresses recent[addressNamesTried]
+	users     latest[bucket]
+	addresses latest[addressNamesTried]
 	overall   bucket
 }
 
 func newWide() wide {
-	return wide{users: newRecent[bucket](maxWide), addresses: newRecent[addressNamesTried](maxWide)}
+	return wide{users: newLatest[bucket](maxWide), addresses: newLatest[addressNamesTried](maxWide)}
 }
 
 // A charge is what an attempt put into the limits, to be ended once.

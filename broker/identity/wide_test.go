@@ -217,7 +217,7 @@ func TestWhoSucceededIsKnownAcrossRestarts(t *testing.T) {
 }
 
 func TestTablesOfTheWiderLimitsAreBounded(t *testing.T) {
-	table := newRecent[bucket](10)
+	table := newLatest[bucket](10)
 	first := table.get(pairKey{})
 	for i := range 9 {
 		table.get(pairKey{1, byte(i)})
