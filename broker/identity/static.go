@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,7 +58,7 @@ func NewStatic(c StaticConfig) (*Static, []string, error) {
 	s := &Static{
 		name:    c.Name,
 		users:   make(map[string]staticUser, len(c.Users)),
-		digests: make(map[string]chainID, len(c.Users)),
+		digests: hashDigests(c.Users),
 		compare: bcrypt.CompareHashAndPassword,
 	}
 	if s.name == "" {
@@ -71,10 +70,6 @@ func NewStatic(c StaticConfig) (*Static, []string, error) {
 	}
 	s.slots = make(chan struct{}, n)
 
-	for name, u := range c.Users {
-		sum := sha256.Sum256([]byte(u.Hash))
-		s.digests[name] = chainID(sum[:])
-	}
 	var warnings []string
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {

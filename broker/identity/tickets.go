@@ -378,6 +378,16 @@ func (ts *Tickets) rememberHashes(chain *Chain) {
 	}
 }
 
+// hashDigests are what is remembered of the hashes of static users.
+func hashDigests(users map[string]StaticUser) map[string]chainID {
+	all := make(map[string]chainID, len(users))
+	for name, u := range users {
+		sum := sha256.Sum256([]byte(u.Hash))
+		all[name] = chainID(sum[:])
+	}
+	return all
+}
+
 // passwordHashes gives a digest of the hash of each static user's password.
 func (c *Chain) passwordHashes() map[userID]chainID {
 	all := make(map[userID]chainID)
