@@ -34,7 +34,7 @@ func TestEveryFieldIsRead(t *testing.T) {
 site: {url: "file:///srv/site.git", ref: "live", poll: "100ms", timeout: "5m"}
 site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHostsFile: "/h"}
 listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/"}
-ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
+ticket: {lifetime: "1h", keyRotation: "24h", rotate: false, verifyAddress: false}
 frontends: {
 	plain: {enabled: false, deniedStatus: 401}
 	json: enabled: false
@@ -61,7 +61,7 @@ stateDir: "/tmp/x"
 			UCCS:     config.UCCS{Enabled: true, URL: "https://broker.example.org/x"},
 			Zeroconf: config.Zeroconf{Enabled: true, Command: "XFCE"},
 		},
-		Ticket:   config.Ticket{Lifetime: time.Hour},
+		Ticket:   config.Ticket{Lifetime: time.Hour, KeyRotation: 24 * time.Hour},
 		StateDir: "/tmp/x",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
@@ -109,6 +109,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"denied status":           {users + `frontends: plain: deniedStatus: 403`, `frontends.plain.deniedStatus`},
 		"frontend":                {users + `frontends: xml: enabled: true`, `broker.cue:2:12: frontends.xml: unknown field`},
 		"broker's URL":            {users + `frontends: uccs: url: "broker"`, `frontends.uccs.url: "broker" is no URL of a broker`},
+		"keys not absolute":       {users + `ticket: keyFile: "keys"`, `ticket.keyFile: must be the absolute path of a file`},
+		"keys that rotate twice":  {users + `ticket: {keyFile: "/keys", keyRotation: "24h"}`, `ticket.keyRotation: is for keys that the broker makes itself`},
 		"none beside others":      {`authenticators: [{type: "none", from: ["10.0.0.0/8"]}, {type: "static", users: {}}]`, `must be the only one`},
 		"none without from":       {none(""), `authenticators.none.from: is empty`},
 		"none behind a proxy":     {none(`"127.0.0.1"`) + `listen: http: "0.0.0.0:80"`, `needs every listener on loopback`},
