@@ -95,6 +95,14 @@ type Ticket struct {
 	KeyFile       string        // keys that brokers share, an absolute path; "" for a key of its own
 	Rotate        bool
 	VerifyAddress bool
+	Shared        Shared
+}
+
+// Shared is an authid that many clients have; without a file there is none.
+type Shared struct {
+	File            string // an absolute path
+	WithoutPassword bool
+	From            []netip.Prefix // with WithoutPassword
 }
 
 // Frontends says which doors are open, and how they answer. One that is not
@@ -202,6 +210,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Ticket.KeyFile != "" && !filepath.IsAbs(c.Ticket.KeyFile) {
 		p.add("ticket.keyFile", "must be the absolute path of a file with lines of `x2broker ticket-key`")
+	}
+	if c.Ticket.Shared.File != "" && !filepath.IsAbs(c.Ticket.Shared.File) {
+		p.add("ticket.shared.file", "must be the absolute path of a file: the secret itself does not belong into broker.cue")
+	}
+	if c.Ticket.Shared.WithoutPassword {
+		c.warn("ticket.shared lets whoever has its secret in under any name, without a password")
 	}
 	if len(c.Authenticators) == 0 {
 		p.add("authenticators", "nobody could log in: name at least one")

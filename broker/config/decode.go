@@ -38,6 +38,11 @@ type raw struct {
 		KeyFile       string
 		Rotate        *bool
 		VerifyAddress *bool
+		Shared        struct {
+			File            string
+			WithoutPassword bool
+			From            []string
+		}
 	}
 	Frontends struct {
 		Plain struct {
@@ -226,11 +231,26 @@ func (r *raw) fill(c *Config, p *problems) {
 	}
 	set(&c.Ticket.Rotate, r.Ticket.Rotate)
 	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)
+	r.fillShared(&c.Ticket.Shared, p)
 	r.fillFrontends(&c.Frontends, p)
 	if r.StateDir != "" {
 		c.StateDir = r.StateDir
 	}
 	c.Verify = r.verify
+}
+
+func (r *raw) fillShared(s *Shared, p *problems) {
+	from := r.Ticket.Shared
+	*s = Shared{File: from.File, WithoutPassword: from.WithoutPassword}
+	if len(from.From) > 0 {
+		s.From = p.prefixes("ticket.shared.from", from.From)
+	}
+	switch {
+	case s.WithoutPassword && len(from.From) == 0:
+		p.add("ticket.shared.from", "is missing: without a password, name the networks that the shared authid is good from")
+	case !s.WithoutPassword && len(from.From) > 0:
+		p.add("ticket.shared.from", "is for withoutPassword only")
+	}
 }
 
 func (r *raw) fillFrontends(f *Frontends, p *problems) {

@@ -54,10 +54,12 @@ func (e *DeniedError) Error() string {
 }
 
 // GateConfig is what a [Gate] is made of. Chain, Throttle and Logger are
-// required; without Tickets there are none.
+// required; without Tickets there are none, and without Shared no authid that
+// clients bring along.
 type GateConfig struct {
 	Chain    *Chain
 	Tickets  *Tickets
+	Shared   *Shared
 	Throttle *Throttle
 	Logger   *slog.Logger
 }
@@ -66,6 +68,7 @@ type GateConfig struct {
 type Gate struct {
 	chain    *Chain
 	tickets  *Tickets
+	shared   *Shared
 	throttle *Throttle
 	log      *slog.Logger
 }
@@ -76,7 +79,7 @@ func NewGate(c GateConfig) *Gate {
 	if c.Tickets != nil {
 		c.Tickets.rememberHashes(c.Chain)
 	}
-	return &Gate{chain: c.Chain, tickets: c.Tickets, throttle: c.Throttle, log: c.Logger}
+	return &Gate{chain: c.Chain, tickets: c.Tickets, shared: c.Shared, throttle: c.Throttle, log: c.Logger}
 }
 
 // GateStatus says how logins are doing.
@@ -132,6 +135,9 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 	if login != nil {
 		return login, nil
 	}
+	if login := g.byShared(ctx, c); login != nil {
+		return login, nil
+	}
 	typed := c
 
 	open := g.chain.Open()
@@ -140,6 +146,8 @@ func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	case !open && c.Password == "":
 		return nil, g.deny(ctx, c, ReasonNoPassword)
+	case !open && !g.mayTry(c):
+		return nil, g.deny(ctx, c, ReasonNoTicket)
 	}
 	c.Ticket = ""
 	authenticate := g.byPassword
@@ -182,7 +190,11 @@ func (g *Gate) Event(ctx context.Context, c Credentials) (id Identity, live bool
 		return Identity{}, false, g.deny(ctx, c, ReasonNoAddress)
 	case c.Name == "", !validName(c.Name):
 		return Identity{}, false, g.deny(ctx, c, ReasonMalformed)
-	case g.tickets == nil, c.Ticket == "":
+	}
+	if login := g.byShared(ctx, c); login != nil {
+		return login.Identity, true, nil
+	}
+	if g.tickets == nil || c.Ticket == "" {
 		return Identity{}, false, g.deny(ctx, c, ReasonNoTicket)
 	}
 	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)

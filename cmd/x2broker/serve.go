@@ -223,7 +223,14 @@ func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: throttle, Logger: log})
+	var shared *identity.Shared
+	if s := cfg.Ticket.Shared; s.File != "" {
+		shared, err = identity.NewShared(identity.SharedConfig{File: s.File, WithoutPassword: s.WithoutPassword, From: s.From, Logger: log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, Logger: log})
 	return &entry{gate, tickets, throttle}, nil
 }
 
