@@ -208,3 +208,14 @@ func begin(th *Throttle, name string, addr netip.Addr) (a *Attempt, retryAfter t
 	a, retryAfter, _, _ = th.begin(name, addr)
 	return a, retryAfter, a != nil
 }
+
+// encode returns the text of a ticket that fits, with the MAC it has.
+func (t *ticket) encode() string {
+	return ticketText.EncodeToString(append(t.signed(nil), t.mac[:]...))
+}
+
+// sign puts in the MAC.
+func (t *ticket) sign(k ticketKey) {
+	t.key = k.id
+	t.mac = k.sum(macLabel, t.signed(nil))
+}

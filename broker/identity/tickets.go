@@ -169,8 +169,7 @@ func (ts *Tickets) Issue(id Identity, c Credentials) string {
 	chain.minted = now
 	chain.prove(ts.passwordMark(t.chain, c.Password))
 	ts.counts.issued.Add(1)
-	t.sign(ts.keys.Load().signing(now))
-	return t.encode()
+	return t.issue(ts.keys.Load().signing(now))
 }
 
 // A Use is a ticket that was found good. It has changed nothing yet.
@@ -326,8 +325,7 @@ func (u *Use) Turn() string {
 		c.minted = now
 	}
 	ts.counts.turned.Add(1)
-	next.sign(ts.keys.Load().signing(now))
-	return next.encode()
+	return next.issue(ts.keys.Load().signing(now))
 }
 
 // Resume is for a login with a password beside a ticket that was good but for
