@@ -260,7 +260,10 @@ func (ts *Tickets) compact(now time.Time) error {
 	old := w.file
 	w.file, w.size, w.unsaved = f, size+int64(len(since)), false
 	ts.mu.Unlock()
-	return errors.Join(f.Sync(), syncDir(w.dir), old.Close())
+	if err := errors.Join(f.Sync(), syncDir(w.dir), old.Close()); err != nil {
+		return ts.compactFailed(err)
+	}
+	return nil
 }
 
 // compactFailed makes the next round try again.
