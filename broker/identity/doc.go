@@ -14,12 +14,20 @@
 //     ([Login.Renew]).
 //   - Guessing is slowed down alike for names that exist and names that do not,
 //     and an unknown name costs the same hashing as a known one.
+//   - What was used stays used across restarts: it is written before the reply,
+//     and less than a second of it is lost when the machine stops. No password,
+//     and no digest of one, is on disk.
 //   - Passwords, tickets and hashes are in no log line and no error text.
 //
 // # The parts
 //
 // [Gate] is what the session service calls. It puts together a [Chain] of
-// authenticators ([Static], [None]), [Tickets] and a [Throttle]; each is
-// usable alone. All are safe for concurrent use. Clocks, random sources and
-// loggers are passed in.
+// authenticators ([Static], [None]), [Tickets], a [Shared] authid and a
+// [Throttle]; each is usable alone. All are safe for concurrent use. Clocks,
+// random sources and loggers are passed in. [Tickets.Run] and [Throttle.Run]
+// keep on disk what must outlive the process.
+//
+// What happens to tickets is a sequence of marks, each of which says all that is
+// to be known: to apply one twice, or one that a later one has overtaken, changes
+// nothing. So marks may come from a file, and from other brokers.
 package identity
