@@ -27,7 +27,7 @@
 // random sources and loggers are passed in. [Tickets.Run] and [Throttle.Run]
 // keep on disk what must outlive the process.
 //
-// What happens to tickets is a sequence of marks, each of which says all that is
-// to be known: to apply one twice, or one that a later one has overtaken, changes
-// nothing. So marks may come from a file, and from other brokers.
+// What happens to tickets is a sequence of marks, and what is known about them is
+// what the marks amount to in their order. They come from requests, and at the
+// start from a file.
 package identity

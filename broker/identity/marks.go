@@ -13,8 +13,8 @@ import (
 )
 
 // What the broker must remember about tickets is a sequence of marks. They are
-// applied in order, at once in memory and at the next start from a file. To
-// apply one twice changes nothing.
+// applied in the order in which they were made, at once in memory and at the
+// next start from a file.
 //
 // The file begins with marksHeader; each mark is a record of 64 bytes:
 //
