@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc64"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/netip"
@@ -91,7 +91,7 @@ func (k *knownLogins) succeeded(id knownID, now time.Time) {
 }
 
 // text is the file: the header, the salt, then for each pair, the latest first,
-// its id and the time; then a checksum (CRC-64, ECMA) of all.
+// its id and the time; then a checksum (CRC-32C) of all, after four zeros.
 func (k *knownLogins) text() []byte {
 	b := append(make([]byte, 0, len(knownHeader)+knownSaltSize+k.order.Len()*knownSize+8), knownHeader...)
 	b = append(b, k.salt[:]...)
@@ -100,7 +100,8 @@ func (k *knownLogins) text() []byte {
 		b = append(b, l.id[:]...)
 		b = binary.BigEndian.AppendUint64(b, uint64(l.last))
 	}
-	return binary.BigEndian.AppendUint64(b, crc64.Checksum(b, markTable))
+	b = append(b, 0, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, markTable))
 }
 
 // parseKnown accepts exactly what text makes.
@@ -109,11 +110,11 @@ func parseKnown(data []byte) (*knownLogins, error) {
 	if n < 0 || n%knownSize != 0 || n/knownSize > maxKnown || !bytes.HasPrefix(data, []byte(knownHeader)) {
 		return nil, errKnownDamaged
 	}
-	body, sum := data[:len(data)-8], data[len(data)-8:]
-	if binary.BigEndian.Uint64(sum) != crc64.Checksum(body, markTable) {
+	summed, sum := data[:len(data)-4], data[len(data)-4:]
+	if binary.BigEndian.Uint32(sum) != crc32.Checksum(summed, markTable) || !bytes.HasSuffix(summed, make([]byte, 4)) {
 		return nil, errKnownDamaged
 	}
-	body = body[len(knownHeader):]
+	body := summed[len(knownHeader) : len(summed)-4]
 	k, err := newKnownLogins(bytes.NewReader(body))
 	if err != nil {
 		return nil, err

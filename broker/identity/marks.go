@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc64"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,7 +25,8 @@ import (
 //	user        16 bytes, a digest: no names are kept
 //	login       8 bytes, seconds since 1970 UTC
 //	minted      8 bytes, seconds since 1970 UTC, rounded up
-//	checksum    8 bytes, CRC-64 (ECMA) of all before
+//	zeros       4 bytes
+//	checksum    4 bytes, CRC-32C of all before
 //
 // Numbers are big endian.
 type mark struct {
@@ -61,7 +62,9 @@ var (
 	errMarksMissing = errors.New("there are no marks")
 	errMarksCorrupt = errors.New("the marks are damaged")
 
-	markTable = crc64.MakeTable(crc64.ECMA)
+	// markTable is of a sum that processors compute themselves: each request
+	// needs one.
+	markTable = crc32.MakeTable(crc32.Castagnoli)
 )
 
 // userID stands for a canonical name of an authenticator.
@@ -80,7 +83,8 @@ func (m mark) append(b []byte) []byte {
 	b = append(b, m.user[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.login))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.minted))
-	return binary.BigEndian.AppendUint64(b, crc64.Checksum(b[at:], markTable))
+	b = append(b, 0, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[at:], markTable))
 }
 
 // decodeMark reads one record. It accepts exactly what append makes.
