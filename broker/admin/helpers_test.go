@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/x2broker/x2broker/broker/admin"
+	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/source/gittest"
@@ -56,6 +57,12 @@ func newFixture(t *testing.T) *fixture {
 				Open: 3, Most: 100, Refused: map[string]uint64{"slow": 2},
 				Certificate: &admin.Certificate{Until: time.Unix(2e9, 0), Failed: "is garbage"},
 			}
+		},
+		Entry: func() session.Entry {
+			e := session.Entry{}
+			e.Tickets.Chains, e.Tickets.Turned, e.Tickets.Failing = 12, 345, true
+			e.Throttle.Blocked, e.Throttle.InFlight, e.Throttle.Refused = 3, 2, map[string]uint64{"user": 7}
+			return e
 		},
 	}
 	f.client = admin.NewClient(f.dir)

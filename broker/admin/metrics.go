@@ -31,7 +31,7 @@ func NewMetrics(b *Broker) *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "x2broker_request_duration_seconds",
-			Help:    "Time to answer a request, by frontend (plain, json, uccs), task (login, verify, list, select) and outcome (granted, denied, throttled, refused, not_ready, error).",
+			Help:    "Time to answer a request, by frontend (plain, json, uccs), task (login, verify, list, select, event) and outcome (granted, denied, throttled, refused, not_ready, error).",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, []string{"frontend", "task", "outcome"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -47,7 +47,7 @@ func NewMetrics(b *Broker) *Metrics {
 			Help: "Requests that no client sends, by HTTP status: 413 is one that is too large.",
 		}, []string{"status"}),
 	}
-	m.registry.MustRegister(m.requests, m.denied, m.webhook, m.bad, pipeline{b},
+	m.registry.MustRegister(m.requests, m.denied, m.webhook, m.bad, pipeline{b}, entry{b},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -105,6 +105,14 @@ func TestRequestsAreCountedWithoutNames(t *testing.T) {
 	}
 }
 
+func TestMetricsSayHowLoginsAreDoing(t *testing.T) {
+	scraped(t, admin.NewMetrics(newFixture(t).broker),
+		`x2broker_ticket_logins 12`, `x2broker_ticket_failing 1`, `x2broker_tickets_total{event="turned"} 345`,
+		`x2broker_throttle_pairs{state="blocked"} 3`, `x2broker_throttle_refused_total{limit="user"} 7`,
+		`x2broker_password_checks{state="running"} 2`,
+	)
+}
+
 func TestThePageNamesEveryMetric(t *testing.T) {
 	f := newFixture(t)
 	m := admin.NewMetrics(f.broker)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/schema"
 )
@@ -24,6 +25,7 @@ type Broker struct {
 	Doors     func() Doors
 	Worker    func() (confinement string, starts int) // of the process that evaluates CUE
 	Webhook   *Webhook                                // nil for none
+	Entry     func() session.Entry                    // how logins are doing
 	Started   time.Time
 	Now       func() time.Time
 }
@@ -46,6 +48,8 @@ type Report struct {
 	Unkept    string         `json:"unkept,omitempty"`      // why what serves is not on disk
 	Webhook   *HookCalls     `json:"webhook,omitempty"`
 	Objects   Objects        `json:"objects"`
+	Tickets   Tickets        `json:"tickets"`
+	Guessing  Guessing       `json:"guessing"`
 	Worker    string         `json:"worker,omitempty"`
 	Listeners []string       `json:"listeners"`
 	Doors     Doors          `json:"doors"`
@@ -89,6 +93,23 @@ type Source struct {
 	NextLook time.Time `json:"next_look,omitzero"`
 }
 
+// Tickets spare users their password.
+type Tickets struct {
+	Logins  int  `json:"logins"`  // by password, with tickets that are alive
+	Users   int  `json:"users"`   // who have some
+	Keys    int  `json:"keys"`    // that are accepted
+	Failing bool `json:"failing"` // they cannot be recorded, so that none are issued
+}
+
+// Guessing says what the limits on failed logins do.
+type Guessing struct {
+	Failed   int               `json:"failed"`  // pairs of name and address that failed in the last hour
+	Blocked  int               `json:"blocked"` // of these, refused now
+	Checking int               `json:"checking"`
+	Waiting  int               `json:"waiting"`
+	Refused  map[string]uint64 `json:"refused"` // logins since the start, by limit
+}
+
 // Objects counts what serves.
 type Objects struct {
 	Profiles int `json:"profiles"`
@@ -119,6 +140,9 @@ func (b *Broker) report(s snapshot.Status) Report {
 	if s.Serving.Revision.ID != "" {
 		r.Snapshot = &Snapshot{s.Inputs.Digest(), s.Inputs}
 	}
+	e := b.Entry()
+	r.Tickets = Tickets{e.Tickets.Chains, e.Tickets.Users, e.Tickets.Keys, e.Tickets.Failing}
+	r.Guessing = Guessing{e.Throttle.Pairs, e.Throttle.Blocked, e.Throttle.InFlight, e.Throttle.Waiting, e.Throttle.Refused}
 	if s.Failures > 0 {
 		r.Source.Reason = s.Fetched.Reason
 	}

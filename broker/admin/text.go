@@ -3,6 +3,8 @@ package admin
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -47,6 +49,7 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 	}
 	p.printf("serves     %s, %s, %s, %s\n", count(r.Objects.Profiles, "profile"), count(r.Objects.Servers, "server"),
 		count(r.Objects.Cases, "case"), count(r.Objects.Warnings, "warning"))
+	p.logins(r.Tickets, r.Guessing)
 	confinement := r.Worker
 	if confinement == "" {
 		confinement = "not started yet"
@@ -135,7 +138,7 @@ func (p *page) source(s Source) {
 		p.printf("source     answers%s\n", next)
 		return
 	}
-	p.printf("source     failed %s since %s%s:\n           %s\n", times(s.Failures), p.when(s.Since), next, cut(s.Reason, 300))
+	p.printf("source     failed %s since %s%s: %s\n", times(s.Failures), p.when(s.Since), next, cut(s.Reason, 300))
 }
 
 func (p *page) webhook(c HookCalls) {
@@ -149,6 +152,29 @@ func (p *page) webhook(c HookCalls) {
 		}
 	}
 	p.printf("webhook    %s\n", text)
+}
+
+func (p *page) logins(t Tickets, g Guessing) {
+	failing := ""
+	if t.Failing {
+		failing = "; CANNOT BE RECORDED: none are issued, see the log"
+	}
+	p.printf("tickets    %s of %s, %s%s\n", count(t.Logins, "login"), count(t.Users, "user"), count(t.Keys, "key"), failing)
+	refused := ""
+	for _, limit := range slices.Sorted(maps.Keys(g.Refused)) {
+		if n := g.Refused[limit]; n > 0 {
+			refused += fmt.Sprintf(", %d by %s", n, limit)
+		}
+	}
+	if refused != "" {
+		refused = "; refused since the start" + strings.Replace(refused, ",", ":", 1)
+	}
+	if g.Blocked > 0 || refused != "" {
+		p.printf("guessing   %d of %s that failed in the last hour blocked%s\n", g.Blocked, pairs(g.Failed), refused)
+	}
+	if g.Checking > 0 {
+		p.printf("passwords  %d being looked at, %d wait\n", g.Checking, g.Waiting)
+	}
 }
 
 // when leaves out the date of today.
@@ -178,6 +204,13 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func pairs(n int) string {
+	if n == 1 {
+		return "1 pair of name and address"
+	}
+	return fmt.Sprintf("%d pairs of name and address", n)
 }
 
 // clean keeps a terminal safe from what a repository says.

@@ -51,6 +51,8 @@ func quiet() admin.Report {
 			Timezone: "Europe/Berlin", Clock: strings.Repeat("3c", 32),
 		}},
 		Objects:   admin.Objects{Profiles: 120, Servers: 14, Cases: 1},
+		Tickets:   admin.Tickets{Logins: 212, Users: 97, Keys: 2},
+		Guessing:  admin.Guessing{Failed: 4, Refused: map[string]uint64{"pair": 0, "user": 0}},
 		Worker:    "no network, no files, no programs",
 		Listeners: []string{"http 127.0.0.1:8080", "https 0.0.0.0:443", "metrics 127.0.0.1:9090"},
 		Doors: admin.Doors{
@@ -92,6 +94,8 @@ func trouble() admin.Report {
 // ends soon.
 func crowd() admin.Report {
 	r := quiet()
+	r.Tickets.Failing = true
+	r.Guessing = admin.Guessing{Failed: 31, Blocked: 12, Checking: 8, Waiting: 40, Refused: map[string]uint64{"pair": 512, "address": 3, "user": 0}}
 	r.Webhook = &admin.HookCalls{Accepted: 12, Forbidden: 3, Limited: 980}
 	r.Doors = admin.Doors{
 		Open: 8192, Most: 8192, Refused: map[string]uint64{"slow": 7, "connections": 1043, "tls": 0},

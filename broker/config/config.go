@@ -98,8 +98,18 @@ type StaticUser struct {
 // Ticket sets the rules for authids.
 type Ticket struct {
 	Lifetime      time.Duration
+	KeyRotation   time.Duration // how long a key of the broker's own signs
+	KeyFile       string        // keys that brokers share, an absolute path; "" for a key of its own
 	Rotate        bool
 	VerifyAddress bool
+	Shared        Shared
+}
+
+// Shared is an authid that many clients have; without a file there is none.
+type Shared struct {
+	File            string // an absolute path
+	WithoutPassword bool
+	From            []netip.Prefix // with WithoutPassword
 }
 
 // Frontends says which doors are open, and how they answer. One that is not
@@ -137,7 +147,7 @@ func Default() *Config {
 	return &Config{
 		Site:   Site{Ref: DefaultRef, Poll: 30 * time.Second, Timeout: 60 * time.Second},
 		Listen: Listen{HTTP: DefaultListenHTTP, BasePath: "/", Connections: DefaultConnections, PerAddress: DefaultPerAddress},
-		Ticket: Ticket{Lifetime: 10 * time.Hour, Rotate: true, VerifyAddress: true},
+		Ticket: Ticket{Lifetime: 10 * time.Hour, KeyRotation: 30 * 24 * time.Hour, Rotate: true, VerifyAddress: true},
 		Frontends: Frontends{
 			Plain: Plain{Enabled: true, DeniedStatus: 200},
 			JSON:  JSON{Enabled: true},
@@ -188,6 +198,15 @@ func (c *Config) Validate() error {
 		if f.name != "" && !filepath.IsAbs(f.name) {
 			p.add("site.auth."+f.field, "must be the absolute path of a file: the secret itself does not belong into broker.cue")
 		}
+	}
+	if c.Ticket.KeyFile != "" && !filepath.IsAbs(c.Ticket.KeyFile) {
+		p.add("ticket.keyFile", "must be the absolute path of a file with lines of `x2broker ticket-key`")
+	}
+	if c.Ticket.Shared.File != "" && !filepath.IsAbs(c.Ticket.Shared.File) {
+		p.add("ticket.shared.file", "must be the absolute path of a file: the secret itself does not belong into broker.cue")
+	}
+	if c.Ticket.Shared.WithoutPassword {
+		c.warn("ticket.shared lets whoever has its secret in under any name, without a password")
 	}
 	if len(c.Authenticators) == 0 {
 		p.add("authenticators", "nobody could log in: name at least one")

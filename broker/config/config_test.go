@@ -36,7 +36,8 @@ site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHosts
 listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/", proxyProtocol: true}
 listen: {https: "127.0.0.1:82", tls: {cert: "/c", key: "/k", clientCA: "/a"}, limits: {connections: 10, perAddress: 9}}
 listen: unix: {path: "/run/x2broker/http.sock", mode: "0600", group: "www-data"}
-ticket: {lifetime: "1h", rotate: false, verifyAddress: false}
+ticket: {lifetime: "1h", keyRotation: "24h", rotate: false, verifyAddress: false}
+ticket: shared: {file: "/s", withoutPassword: true, from: ["192.0.2.1"]}
 frontends: {
 	plain: {enabled: false, deniedStatus: 401}
 	json: enabled: false
@@ -65,8 +66,12 @@ stateDir: "/tmp/x"
 			UCCS:     config.UCCS{Enabled: true, URL: "https://broker.example.org/x"},
 			Zeroconf: config.Zeroconf{Enabled: true, Command: "XFCE"},
 		},
-		Ticket:   config.Ticket{Lifetime: time.Hour},
+		Ticket: config.Ticket{
+			Lifetime: time.Hour, KeyRotation: 24 * time.Hour,
+			Shared: config.Shared{File: "/s", WithoutPassword: true, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
+		},
 		StateDir: "/tmp/x",
+		Warnings: []string{"ticket.shared lets whoever has its secret in under any name, without a password"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -119,6 +124,12 @@ func TestMistakesAreNamed(t *testing.T) {
 		"denied status":           {users + `frontends: plain: deniedStatus: 403`, `frontends.plain.deniedStatus`},
 		"frontend":                {users + `frontends: xml: enabled: true`, `broker.cue:2:12: frontends.xml: unknown field`},
 		"broker's URL":            {users + `frontends: uccs: url: "broker"`, `frontends.uccs.url: "broker" is no URL of a broker`},
+		"keys not absolute":       {users + `ticket: keyFile: "keys"`, `ticket.keyFile: must be the absolute path of a file`},
+		"keys that rotate twice":  {users + `ticket: {keyFile: "/keys", keyRotation: "24h"}`, `ticket.keyRotation: is for keys that the broker makes itself`},
+		"a secret for its file":   {users + `ticket: shared: file: "s3cret"`, `ticket.shared.file: must be the absolute path of a file`},
+		"shared from anywhere":    {users + `ticket: shared: {file: "/s", withoutPassword: true}`, `ticket.shared.from: is missing`},
+		"shared from for nothing": {users + `ticket: shared: {file: "/s", from: ["10.0.0.0/8"]}`, `ticket.shared.from: is for withoutPassword only`},
+		"shared without a file":   {users + `ticket: shared: {}`, `ticket.shared.file: required field is missing`},
 		"none beside others":      {`authenticators: [{type: "none", from: ["10.0.0.0/8"]}, {type: "static", users: {}}]`, `must be the only one`},
 		"none without from":       {none(""), `authenticators.none.from: is empty`},
 		"none behind a proxy":     {none(`"127.0.0.1"`) + `listen: http: "0.0.0.0:80"`, `needs every listener on loopback`},

@@ -30,8 +30,15 @@ type raw struct {
 	Groups         []rawDirectory
 	Ticket         struct {
 		Lifetime      string
+		KeyRotation   string
+		KeyFile       string
 		Rotate        *bool
 		VerifyAddress *bool
+		Shared        struct {
+			File            string
+			WithoutPassword bool
+			From            []string
+		}
 	}
 	Frontends struct {
 		Plain struct {
@@ -205,8 +212,13 @@ func (r *raw) fill(c *Config, p *problems) {
 	}
 	r.fillGroups(c, p)
 	c.Ticket.Lifetime = p.duration("ticket.lifetime", r.Ticket.Lifetime, c.Ticket.Lifetime)
+	c.Ticket.KeyRotation = p.duration("ticket.keyRotation", r.Ticket.KeyRotation, c.Ticket.KeyRotation)
+	if c.Ticket.KeyFile = r.Ticket.KeyFile; c.Ticket.KeyFile != "" && r.Ticket.KeyRotation != "" {
+		p.add("ticket.keyRotation", "is for keys that the broker makes itself: in keyFile each key has its time")
+	}
 	set(&c.Ticket.Rotate, r.Ticket.Rotate)
 	set(&c.Ticket.VerifyAddress, r.Ticket.VerifyAddress)
+	r.fillShared(&c.Ticket.Shared, p)
 	r.fillFrontends(&c.Frontends, p)
 	if r.StateDir != "" {
 		c.StateDir = r.StateDir
@@ -233,6 +245,20 @@ func (a rawAuthenticator) authenticator(p *problems) Authenticator {
 		static[name] = StaticUser{Password: u.Password, Groups: u.Groups}
 	}
 	return Authenticator{Static: static}
+}
+
+func (r *raw) fillShared(s *Shared, p *problems) {
+	from := r.Ticket.Shared
+	*s = Shared{File: from.File, WithoutPassword: from.WithoutPassword}
+	if len(from.From) > 0 {
+		s.From = p.prefixes("ticket.shared.from", from.From)
+	}
+	switch {
+	case s.WithoutPassword && len(from.From) == 0:
+		p.add("ticket.shared.from", "is missing: without a password, name the networks that the shared authid is good from")
+	case !s.WithoutPassword && len(from.From) > 0:
+		p.add("ticket.shared.from", "is for withoutPassword only")
+	}
 }
 
 func (r *raw) fillFrontends(f *Frontends, p *problems) {

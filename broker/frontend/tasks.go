@@ -143,9 +143,7 @@ func (t *Tasks) answer(r *http.Request, b *bytes.Buffer, form Form, zeroconf boo
 		}
 		t.dialect.Tested(b)
 	case "clientevent":
-		// Not asked for by this version, and nothing to do; a client must not
-		// lose its ticket by it.
-		grant, err := t.Service.Verify(ctx, req)
+		grant, err := t.Service.Event(ctx, req)
 		if err != nil {
 			return err
 		}

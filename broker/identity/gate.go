@@ -18,6 +18,7 @@ const (
 	ReasonNoAddress     Reason = "no client address" // no header to trust, or garbage in it
 	ReasonMalformed     Reason = "malformed"         // control characters, not UTF-8, too long
 	ReasonNoPassword    Reason = "no password"       // nor a good ticket
+	ReasonNoTicket      Reason = "no good ticket"    // for an event
 	ReasonThrottled     Reason = "throttled"
 	ReasonUnknownUser   Reason = "unknown user"
 	ReasonWrongPassword Reason = "wrong password"
@@ -70,10 +71,12 @@ func (e *DeniedError) Advice() string {
 type authenticateFunc = func(context.Context, Credentials) (Identity, error)
 
 // GateConfig is what a [Gate] is made of. Chain, Throttle and Logger are
-// required; without Tickets there are none.
+// required; without Tickets there are none, and without Shared no authid that
+// clients bring along.
 type GateConfig struct {
 	Chain    *Chain
 	Tickets  *Tickets
+	Shared   *Shared
 	Throttle *Throttle
 	Logger   *slog.Logger
 }
@@ -82,13 +85,41 @@ type GateConfig struct {
 type Gate struct {
 	chain    *Chain
 	tickets  *Tickets
+	shared   *Shared
 	throttle *Throttle
 	log      *slog.Logger
 }
 
-// NewGate returns a Gate.
+// NewGate returns a Gate. Tickets of static users whose password is not what it
+// was at the last start end here.
 func NewGate(c GateConfig) *Gate {
-	return &Gate{chain: c.Chain, tickets: c.Tickets, throttle: c.Throttle, log: c.Logger}
+	if c.Tickets != nil {
+		c.Tickets.rememberHashes(c.Chain)
+	}
+	return &Gate{chain: c.Chain, tickets: c.Tickets, shared: c.Shared, throttle: c.Throttle, log: c.Logger}
+}
+
+// GateStatus says how logins are doing.
+type GateStatus struct {
+	Tickets  TicketStatus // zero without tickets
+	Throttle ThrottleStatus
+}
+
+// Status gives the present state. It names nobody.
+func (g *Gate) Status() GateStatus {
+	s := GateStatus{Throttle: g.throttle.Status()}
+	if g.tickets != nil {
+		s.Tickets = g.tickets.Status()
+	}
+	return s
+}
+
+// PasswordChanged ends the tickets of a user, as an authenticator names him:
+// they stand for a password that is none any more.
+func (g *Gate) PasswordChanged(id Identity) {
+	if g.tickets != nil {
+		g.tickets.PasswordChanged(id.Authenticator, id.Name)
+	}
 }
 
 // Login is a request that was let in.
@@ -122,9 +153,14 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 	case !ValidName(c.Name), !validPassword(c.Password):
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	}
-	if login := g.byTicket(ctx, c); login != nil {
+	login, unproven := g.byTicket(ctx, c)
+	if login != nil {
 		return login, nil
 	}
+	if login := g.byShared(ctx, c); login != nil {
+		return login, nil
+	}
+	typed := c
 
 	open := g.chain.Open()
 	switch {
@@ -132,6 +168,8 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	case !open && c.Password == "":
 		return nil, g.deny(ctx, c, ReasonNoPassword)
+	case !open && !g.mayTry(c):
+		return nil, g.deny(ctx, c, ReasonNoTicket)
 	}
 	c.Ticket = ""
 	var (
@@ -150,20 +188,63 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 		if g.tickets == nil || !g.chain.CanLookup(id.Authenticator) {
 			return ""
 		}
+		if unproven {
+			if next := g.tickets.Resume(ctx, id, typed); next != "" {
+				return next
+			}
+		}
 		return g.tickets.Issue(id, c)
 	})}, nil
 }
 
-func (g *Gate) byTicket(ctx context.Context, c Credentials) *Login {
+// Event decides about a message of a client during a session. A good ticket is
+// enough and stays as it is, and a password is not looked at: these messages
+// come by themselves, for hours. One with an expired ticket that is right in all
+// else is to be granted, or the client tells its user that his login failed, but
+// without effect: live is false. The error is always a *[DeniedError].
+func (g *Gate) Event(ctx context.Context, c Credentials) (id Identity, live bool, err error) {
+	c.Password = ""
+	if g.chain.Open() {
+		login, err := g.Login(ctx, c)
+		if err != nil {
+			return Identity{}, false, err
+		}
+		return login.Identity, true, nil
+	}
+	switch {
+	case !c.Address.IsValid():
+		return Identity{}, false, g.deny(ctx, c, ReasonNoAddress)
+	case c.Name == "", !ValidName(c.Name):
+		return Identity{}, false, g.deny(ctx, c, ReasonMalformed)
+	}
+	if login := g.byShared(ctx, c); login != nil {
+		return login.Identity, true, nil
+	}
 	if g.tickets == nil || c.Ticket == "" {
-		return nil
+		return Identity{}, false, g.deny(ctx, c, ReasonNoTicket)
+	}
+	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)
+	switch {
+	case err == nil:
+		return use.Identity, true, nil
+	case errors.Is(err, ErrTicketExpired):
+		return Identity{}, false, nil
+	}
+	return Identity{}, false, g.deny(ctx, c, ReasonNoTicket, "error", err)
+}
+
+// byTicket lets in by ticket. If it does not, unproven says that the ticket may
+// go on if the password turns out to be right.
+func (g *Gate) byTicket(ctx context.Context, c Credentials) (login *Login, unproven bool) {
+	if g.tickets == nil || c.Ticket == "" {
+		return nil, false
 	}
 	use, err := g.tickets.Check(ctx, c, g.chain.Lookup)
 	if err != nil {
 		g.log.DebugContext(ctx, "ticket not good, the password decides", "address", c.Address, "error", err)
-		return nil
+		return nil, errors.Is(err, ErrTicketUnproven)
 	}
-	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}
+	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}, false
 }
 
 // byPassword asks the chain about each name that may be meant, unless the
@@ -172,7 +253,7 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials, authenticate authe
 	names := possibleNames(c)
 	attempts := make([]*Attempt, 0, len(names))
 	for _, name := range names {
-		attempt, retryAfter, ok := g.throttle.Begin(name, c.Address)
+		attempt, retryAfter, ok := g.throttle.Begin(ctx, name, c.Address)
 		if !ok {
 			cancel(attempts)
 			return Identity{}, &DeniedError{Reason: ReasonThrottled, RetryAfter: wholeSeconds(retryAfter)}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,7 +39,7 @@ func newDoorTo(t *testing.T, s *Static, rounds *atomic.Int64, members ...Authent
 		Gate: NewGate(GateConfig{
 			Chain:    newChain(t, members...),
 			Tickets:  newTickets(t, clock, func(c *TicketConfig) { c.Logger = log.Logger() }),
-			Throttle: NewThrottle(clock.Now),
+			Throttle: newThrottle(clock),
 			Logger:   log.Logger(),
 		}),
 		t: t, clock: clock, static: s, rounds: rounds, log: log,
@@ -443,36 +444,109 @@ func TestDomainsAreNoWayAroundTheThrottle(t *testing.T) {
 
 func TestAThousandGuessesAtOnceAreFewGuesses(t *testing.T) {
 	for _, name := range []string{"alice", "mallory"} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDoor(t)
+			var hashed, throttled, wrong atomic.Int64
+			finish := make(chan struct{})
+			d.static.slots = make(chan struct{}, 1000)
+			d.static.compare = func([]byte, []byte) error {
+				hashed.Add(1)
+				<-finish
+				return errors.New("wrong")
+			}
+			var all sync.WaitGroup
+			for range 1000 {
+				all.Go(func() {
+					_, err := d.Login(t.Context(), Credentials{Name: name, Password: "guess", Address: addr(home)})
+					if err.(*DeniedError).Reason == ReasonThrottled {
+						throttled.Add(1)
+						return
+					}
+					wrong.Add(1)
+				})
+			}
+			synctest.Wait() // the others wait for the six that are being hashed
+			if hashed.Load() != 6 || throttled.Load() != 0 {
+				t.Errorf("%s: at once %d hashed, %d throttled", name, hashed.Load(), throttled.Load())
+			}
+			close(finish)
+			all.Wait()
+			if hashed.Load() != 6 || wrong.Load() != 6 || throttled.Load() != 994 {
+				t.Errorf("%s: %d hashed, %d wrong, %d throttled", name, hashed.Load(), wrong.Load(), throttled.Load())
+			}
+		})
+	}
+}
+
+// A computer room logs in with its shared account when the lesson begins.
+func TestManyRightPasswordsAtOnceAreNotPunished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		d := newDoor(t)
-		var hashed atomic.Int64
-		finish := make(chan struct{})
-		d.static.slots = make(chan struct{}, 1000)
-		d.static.compare = func([]byte, []byte) error {
-			hashed.Add(1)
-			<-finish
-			return errors.New("wrong")
-		}
-		var refused, all sync.WaitGroup
-		var throttled, wrong atomic.Int64
-		refused.Add(994)
-		for range 1000 {
+		var all sync.WaitGroup
+		for range 100 {
 			all.Go(func() {
-				_, err := d.Login(t.Context(), Credentials{Name: name, Password: "guess", Address: addr(home)})
-				if err.(*DeniedError).Reason == ReasonThrottled {
-					throttled.Add(1)
-					refused.Done()
-					return
+				if _, err := d.Login(t.Context(), fromHome("alice-pw", "")); err != nil {
+					t.Error(err)
 				}
-				wrong.Add(1)
 			})
 		}
-		refused.Wait() // at once, while the six are still being hashed
-		close(finish)
 		all.Wait()
-		if hashed.Load() != 6 || wrong.Load() != 6 || throttled.Load() != 994 {
-			t.Errorf("%s: %d hashed, %d wrong, %d throttled", name, hashed.Load(), wrong.Load(), throttled.Load())
+		if s := d.throttle.Status(); s.Pairs != 0 || s.InFlight != 0 || s.Waiting != 0 || s.Known != 1 {
+			t.Errorf("left behind: %+v", s)
 		}
-	}
+	})
+}
+
+func TestAWrongPasswordAmongManyRightOnesBlocksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(t)
+		var all sync.WaitGroup
+		for i := range 60 {
+			password := "alice-pw"
+			if i%20 == 7 {
+				password = "typo"
+			}
+			all.Go(func() {
+				if _, err := d.Login(t.Context(), fromHome(password, "")); (err == nil) != (password == "alice-pw") {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// Whoever waits for others ends with his request, and after a time in any case.
+func TestWaitingForOtherAttemptsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := newThrottle(newClock())
+		for range 6 {
+			if _, _, ok := begin(th, "alice", addr(home)); !ok {
+				t.Fatal("refused")
+			}
+		}
+		began := time.Now()
+		if _, wait, ok := th.Begin(t.Context(), "alice", addr(home)); ok || wait != time.Second || time.Since(began) != attemptPatience {
+			t.Errorf("begun %v, wait %v, after %v", ok, wait, time.Since(began))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if _, _, ok := th.Begin(ctx, "alice", addr(home)); ok {
+			t.Error("begun after the request ended")
+		}
+		if s := th.Status(); s.Waiting != 0 || s.Refused["pair"] != 2 {
+			t.Errorf("%+v", s)
+		}
+		var all sync.WaitGroup
+		for range 2 * maxWaitingAttempts {
+			all.Go(func() { th.Begin(t.Context(), "alice", addr(home)) })
+		}
+		synctest.Wait()
+		if s := th.Status(); s.Waiting != maxWaitingAttempts {
+			t.Errorf("%d wait, want at most %d", s.Waiting, maxWaitingAttempts)
+		}
+		all.Wait()
+	})
 }
 
 func TestWhatIsNoGuessDoesNotCount(t *testing.T) {
@@ -571,5 +645,54 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		if !strings.Contains(log, want) {
 			t.Errorf("%q is not in the log:\n%s", want, log)
 		}
+	}
+}
+
+func TestAnEventNeedsATicketAndNoPassword(t *testing.T) {
+	d := newDoor(t)
+	ticket := d.enter(fromHome("alice-pw", "")).Renew()
+	hashed := d.rounds.Load()
+	event := func(c Credentials) (string, bool, Reason) {
+		t.Helper()
+		id, live, err := d.Event(t.Context(), c)
+		if err != nil {
+			return id.Name, live, err.(*DeniedError).Reason
+		}
+		return id.Name, live, ""
+	}
+	for range 3 { // it is not turned, so that it can come again and again
+		d.clock.Advance(ticketGrace + 1)
+		if name, live, reason := event(fromHome("", ticket)); name != "alice" || !live || reason != "" {
+			t.Errorf("a good ticket: %q, live %v, %s", name, live, reason)
+		}
+	}
+	if name, live, reason := event(fromHome("something else", ticket)); name != "alice" || !live || reason != "" {
+		t.Errorf("beside a wrong password: %q, live %v, %s", name, live, reason)
+	}
+	for name, tc := range map[string]struct {
+		c    Credentials
+		want Reason
+	}{
+		"the right password":      {fromHome("alice-pw", ""), ReasonNoTicket},
+		"a forged ticket":         {fromHome("alice-pw", ticket[:len(ticket)-1]+"A"), ReasonNoTicket},
+		"another user's":          {Credentials{Name: "bob", Ticket: ticket, Address: addr(home)}, ReasonNoTicket},
+		"from another address":    {Credentials{Name: "alice", Ticket: ticket, Address: addr("192.0.2.8")}, ReasonNoTicket},
+		"from an unknown address": {Credentials{Name: "alice", Ticket: ticket}, ReasonNoAddress},
+		"under no name":           {Credentials{Ticket: ticket, Address: addr(home)}, ReasonMalformed},
+		"with a line in its name": {Credentials{Name: "alice\n", Ticket: ticket, Address: addr(home)}, ReasonMalformed},
+	} {
+		if got, live, reason := event(tc.c); got != "" || live || reason != tc.want {
+			t.Errorf("%s: %q, live %v, %q, want %q", name, got, live, reason, tc.want)
+		}
+	}
+	d.clock.Advance(10 * time.Hour)
+	if name, live, reason := event(fromHome("", ticket)); name != "" || live || reason != "" {
+		t.Errorf("an expired one: %q, live %v, %q, want granted without effect", name, live, reason)
+	}
+	if _, live, reason := event(Credentials{Name: "bob", Ticket: ticket, Address: addr(home)}); live || reason != ReasonNoTicket {
+		t.Errorf("an expired one of another user: live %v, %q", live, reason)
+	}
+	if d.rounds.Load() != hashed || len(d.throttle.pairs) != 0 {
+		t.Error("a password was looked at")
 	}
 }

@@ -190,3 +190,32 @@ var (
 	_ Lookuper  = (*lookAuth)(nil)
 	_ io.Reader = (*countingRand)(nil)
 )
+
+func signingKey(ts *Tickets) ticketKey { return ts.keys.Load().signing(ts.clock()) }
+
+func newThrottle(clock *fakeClock) *Throttle {
+	th, err := NewThrottle(ThrottleConfig{Clock: clock.Now, Rand: &countingRand{}, Logger: quiet()})
+	if err != nil {
+		panic(err)
+	}
+	return th
+}
+
+// begin is Begin for tests that have no time to wait for other attempts.
+func begin(th *Throttle, name string, addr netip.Addr) (a *Attempt, retryAfter time.Duration, ok bool) {
+	th.mu.Lock()
+	defer th.mu.Unlock()
+	a, retryAfter, _, _ = th.begin(name, addr)
+	return a, retryAfter, a != nil
+}
+
+// encode returns the text of a ticket that fits, with the MAC it has.
+func (t *ticket) encode() string {
+	return ticketText.EncodeToString(append(t.signed(nil), t.mac[:]...))
+}
+
+// sign puts in the MAC.
+func (t *ticket) sign(k ticketKey) {
+	t.key = k.id
+	t.mac = k.sum(macLabel, t.signed(nil))
+}

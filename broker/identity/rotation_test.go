@@ -2,6 +2,7 @@ package identity
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type rotationModel struct {
 	known                map[string]modelTicket
 	texts                []string // the keys of known, in the order of appearance
 	revoked, seen, mints int
+	restarts             int
 }
 
 func (m *rotationModel) learn(t *rapid.T, text string, k modelTicket) {
@@ -49,24 +51,31 @@ func (m *rotationModel) learn(t *rapid.T, text string, k modelTicket) {
 }
 
 func (m *rotationModel) issue(user, addr string, now time.Time) int {
+	m.purge(now)
 	m.chains = append(m.chains, &modelChain{user: user, addr: addr, login: now, minted: now})
 	m.kill(m.perUser, func(c *modelChain) bool { return c.user == user })
 	m.kill(m.total, func(*modelChain) bool { return true })
 	return len(m.chains) - 1
 }
 
-// kill ends the oldest live chains of a kind until there are at most n. Those
-// that have expired do not count: they are gone when a new one comes.
+// kill ends the oldest live chains of a kind until there are at most n.
 func (m *rotationModel) kill(n int, kind func(*modelChain) bool) {
-	now := m.chains[len(m.chains)-1].login
 	var live []*modelChain
 	for _, c := range m.chains {
-		if kind(c) && !c.dead && now.Sub(c.login) < m.lifetime {
+		if kind(c) && !c.dead {
 			live = append(live, c)
 		}
 	}
+	slices.SortStableFunc(live, func(a, b *modelChain) int { return a.login.Compare(b.login) })
 	for ; len(live) > n; live = live[1:] {
 		live[0].dead = true
+	}
+}
+
+// purge ends what has expired for good, whatever the clock says later.
+func (m *rotationModel) purge(now time.Time) {
+	for _, c := range m.chains {
+		c.dead = c.dead || now.Sub(c.login) >= m.lifetime
 	}
 }
 
@@ -78,13 +87,13 @@ func (m *rotationModel) check(k modelTicket, user, addr string, now time.Time) e
 		return ErrTicketUser
 	case m.verify && addr != c.addr:
 		return ErrTicketAddress
-	case now.Sub(c.login) >= m.lifetime:
+	case now.Sub(c.login) >= m.lifetime, now.Sub(c.login) < -time.Minute:
 		return ErrTicketExpired
 	case c.dead:
 		return ErrTicketUnknown
 	case k.generation == c.newest:
 		return nil
-	case k.generation == c.newest-1 && now.Sub(c.minted) <= 60*time.Second:
+	case k.generation == c.newest-1 && now.Sub(c.minted) <= 60*time.Second && now.Sub(c.minted) >= -60*time.Second:
 		return nil
 	}
 	c.dead = true
@@ -94,6 +103,7 @@ func (m *rotationModel) check(k modelTicket, user, addr string, now time.Time) e
 
 func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 	var totals rotationModel
+	place := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newClock()
 		m := &rotationModel{
@@ -104,14 +114,22 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 			lifetime: 20 * time.Minute,
 			known:    make(map[string]modelTicket),
 		}
-		ts, err := NewTickets(TicketConfig{
-			Lifetime: m.lifetime, Rotate: m.rotate, VerifyAddress: m.verify,
-			Clock: clock.Now, Rand: &countingRand{}, Logger: quiet(),
-		})
+		dir, err := os.MkdirTemp(place, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		ts.maxPerUser, ts.maxTotal = m.perUser, m.total
+		random := &countingRand{}
+		start := func(t *rapid.T) *Tickets {
+			ts, err := newTicketsWith(TicketConfig{
+				StateDir: dir, Lifetime: m.lifetime, Rotate: m.rotate, VerifyAddress: m.verify,
+				Clock: clock.Now, Rand: random, Logger: quiet(),
+			}, newChainTable(m.perUser, m.total))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ts
+		}
+		ts := start(t)
 
 		type pending struct {
 			use    *Use
@@ -132,6 +150,30 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 				inFlight = append(inFlight, pending{u, k})
 			}
 		}
+		end := func(t *rapid.T, i int) {
+			p := inFlight[i]
+			inFlight = slices.Delete(inFlight, i, i+1)
+			got := p.use.Turn()
+
+			c, next := m.chains[p.ticket.chain], p.ticket
+			if m.rotate {
+				next.generation++
+			}
+			if c.dead || next.generation < c.newest {
+				if got != "" {
+					t.Fatalf("%v was turned, want nothing", p.ticket)
+				}
+				return
+			}
+			if got == "" {
+				t.Fatalf("%v was not turned", p.ticket)
+			}
+			m.learn(t, got, next)
+			if next.generation > c.newest {
+				c.newest, c.minted = next.generation, clock.Now()
+				m.mints++
+			}
+		}
 		pick := func(t *rapid.T) string {
 			if len(m.texts) == 0 {
 				t.Skip("no ticket yet")
@@ -145,7 +187,13 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 			"log in": func(t *rapid.T) {
 				user, from := users.Draw(t, "user"), addrs.Draw(t, "from")
 				text := ts.Issue(Identity{Name: user, Authenticator: "static"}, Credentials{Name: user, Address: addr(from)})
-				m.learn(t, text, modelTicket{chain: m.issue(user, from, clock.Now())})
+				n := m.issue(user, from, clock.Now())
+				if m.chains[n].dead != (text == "") {
+					t.Fatalf("ticket %q, displaced at once: %v", text, m.chains[n].dead)
+				}
+				if text != "" {
+					m.learn(t, text, modelTicket{chain: n})
+				}
 			},
 			"owner begins a request": func(t *rapid.T) {
 				text := pick(t)
@@ -159,33 +207,16 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 				if len(inFlight) == 0 {
 					t.Skip("none in flight")
 				}
-				i := rapid.IntRange(0, len(inFlight)-1).Draw(t, "request")
-				p := inFlight[i]
-				inFlight = slices.Delete(inFlight, i, i+1)
-				got := p.use.Turn()
-
-				c, next := m.chains[p.ticket.chain], p.ticket
-				if m.rotate {
-					next.generation++
-				}
-				// Whether an expired chain is still remembered is not seen
-				// from outside: its tickets are not good anyhow.
-				if clock.Now().Sub(c.login) >= m.lifetime {
-					return
-				}
-				if c.dead || next.generation < c.newest {
-					if got != "" {
-						t.Fatalf("%v was turned, want nothing", p.ticket)
+				end(t, rapid.IntRange(0, len(inFlight)-1).Draw(t, "request"))
+			},
+			"owner makes some requests": func(t *rapid.T) {
+				for range rapid.IntRange(1, 3).Draw(t, "requests") {
+					text := pick(t)
+					c := m.chains[m.known[text].chain]
+					before := len(inFlight)
+					if check(t, text, c.user, c.addr); len(inFlight) > before {
+						end(t, before)
 					}
-					return
-				}
-				if got == "" {
-					t.Fatalf("%v was not turned", p.ticket)
-				}
-				m.learn(t, got, next)
-				if next.generation > c.newest {
-					c.newest, c.minted = next.generation, clock.Now()
-					m.mints++
 				}
 			},
 			"the client gives up": func(t *rapid.T) {
@@ -194,11 +225,34 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 				}
 				inFlight = inFlight[1:]
 			},
-			"a moment passes": func(t *rapid.T) {
-				clock.Advance(time.Duration(rapid.IntRange(0, 61).Draw(t, "seconds")) * time.Second)
+			"the broker starts anew": func(t *rapid.T) {
+				ts, inFlight = start(t), nil
+				m.purge(clock.Now())
+				m.restarts++
 			},
-			"minutes pass": func(t *rapid.T) {
-				clock.Advance(time.Duration(rapid.IntRange(1, 6).Draw(t, "minutes")) * time.Minute)
+			"a second is over": func(t *rapid.T) {
+				ts.tend()
+				m.purge(clock.Now())
+			},
+			"a password changes": func(t *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(t, "seldom") > 0 {
+					t.Skip("not now")
+				}
+				user := users.Draw(t, "user")
+				ts.PasswordChanged("static", user)
+				for _, c := range m.chains {
+					c.dead = c.dead || c.user == user
+				}
+			},
+			"time passes": func(t *rapid.T) {
+				switch seconds := rapid.IntRange(0, 61).Draw(t, "seconds"); rapid.IntRange(0, 9).Draw(t, "how") {
+				case 0:
+					clock.Advance(time.Duration(6*seconds) * time.Second)
+				case 1: // it is set back
+					clock.Advance(-time.Duration(2*seconds) * time.Second)
+				default:
+					clock.Advance(time.Duration(seconds) * time.Second)
+				}
 			},
 			"": func(t *rapid.T) {
 				if n := len(ts.chains); n > m.total || n != ts.byAge.Len() {
@@ -209,9 +263,10 @@ func TestTicketsBehaveAsTheDesignSays(t *testing.T) {
 		totals.seen += len(m.texts)
 		totals.mints += m.mints
 		totals.revoked += m.revoked
+		totals.restarts += m.restarts
 	})
-	t.Logf("%d tickets, %d turned, %d chains revoked", totals.seen, totals.mints, totals.revoked)
-	if totals.mints == 0 || totals.revoked == 0 {
+	t.Logf("%d tickets, %d turned, %d chains revoked, %d restarts", totals.seen, totals.mints, totals.revoked, totals.restarts)
+	if totals.mints == 0 || totals.revoked == 0 || totals.restarts == 0 {
 		t.Error("the property was tried on nothing")
 	}
 }

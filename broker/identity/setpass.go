@@ -99,13 +99,3 @@ func (g *Gate) ChangePassword(ctx context.Context, c Credentials, newPassword st
 	}
 	return nil
 }
-
-// PasswordChanged ends all tickets of a user.
-func (ts *Tickets) PasswordChanged(authenticator, canonical string) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	mine := ts.byUser[userKey{authenticator, canonical}]
-	for mine != nil && mine.Len() > 0 {
-		ts.remove(mine.Front().Value.(*chainState))
-	}
-}

@@ -38,8 +38,9 @@ type StaticConfig struct {
 type Static struct {
 	name     string
 	users    map[string]staticUser
-	cost     int            // the highest of bcrypt in the table, 0 for none
-	settings []argonSetting // those in the table, each once
+	digests  map[string]chainID // of the hashes, to see at the next start which have changed
+	cost     int                // the highest of bcrypt in the table, 0 for none
+	settings []argonSetting     // those in the table, each once
 	slots    chan struct{}
 	compare  func(hash, password []byte) error // bcrypt; tests count
 	argon    argonFunc
@@ -66,6 +67,7 @@ func NewStatic(c StaticConfig) (*Static, []string, error) {
 	s := &Static{
 		name:    c.Name,
 		users:   make(map[string]staticUser, len(c.Users)),
+		digests: hashDigests(c.Users),
 		compare: bcrypt.CompareHashAndPassword,
 		argon:   argonSetting.sum,
 	}

@@ -14,7 +14,7 @@ import (
 
 // try makes one attempt that fails, or returns how long to wait.
 func try(th *Throttle, name, from string) time.Duration {
-	a, wait, ok := th.Begin(name, addr(from))
+	a, wait, ok := begin(th, name, addr(from))
 	if !ok {
 		return wait
 	}
@@ -35,13 +35,13 @@ func exhaust(t *testing.T, th *Throttle, name, from string) {
 
 func TestFiveFailuresAreFreeThenEachBlocksTwiceAsLong(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	var blocks []time.Duration
 	for range 17 {
 		if wait := try(th, "alice", home); wait != 0 {
 			t.Fatalf("blocked for %v after the block", wait)
 		}
-		a, wait, ok := th.Begin("alice", addr(home))
+		a, wait, ok := begin(th, "alice", addr(home))
 		if ok {
 			a.Cancel()
 		}
@@ -56,7 +56,7 @@ func TestFiveFailuresAreFreeThenEachBlocksTwiceAsLong(t *testing.T) {
 }
 
 func TestTheSixthAttemptIsFreeAndTheSeventhWaits(t *testing.T) {
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	for i := range 6 {
 		if wait := try(th, "alice", home); wait != 0 {
 			t.Fatalf("attempt %d waits %v", i+1, wait)
@@ -69,7 +69,7 @@ func TestTheSixthAttemptIsFreeAndTheSeventhWaits(t *testing.T) {
 
 func TestARefusedAttemptDoesNotExtendTheBlock(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	exhaust(t, th, "alice", home)
 	for range 9 {
 		clock.Advance(100 * time.Millisecond)
@@ -85,10 +85,10 @@ func TestARefusedAttemptDoesNotExtendTheBlock(t *testing.T) {
 
 func TestASuccessClears(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	exhaust(t, th, "alice", home)
 	clock.Advance(time.Second)
-	a, _, ok := th.Begin("alice", addr(home))
+	a, _, ok := begin(th, "alice", addr(home))
 	if !ok {
 		t.Fatal("blocked")
 	}
@@ -104,9 +104,9 @@ func TestASuccessClears(t *testing.T) {
 }
 
 func TestAnAttemptThatWasNotTriedDoesNotCount(t *testing.T) {
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	for range 100 {
-		a, wait, ok := th.Begin("alice", addr(home))
+		a, wait, ok := begin(th, "alice", addr(home))
 		if !ok {
 			t.Fatalf("blocked for %v", wait)
 		}
@@ -127,31 +127,42 @@ func TestAPairIsANameAndAClient(t *testing.T) {
 		"another in the /64":       {"alice", "2001:db8:1:2:9::9", true},
 		"another /64":              {"alice", "2001:db8:1:3::1", false},
 		"another name":             {"bob", "2001:db8:1:2::1", false},
-		"another spelling":         {"Alice", "2001:db8:1:2::1", false},
+		"another spelling":         {"Alice", "2001:db8:1:2::1", true},
 		"IPv4":                     {"alice", home, false},
 		"a name that looks joined": {"/64\x00alice", "2001:db8:1:2::1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			th := NewThrottle(newClock().Now)
+			th := newThrottle(newClock())
 			exhaust(t, th, "alice", "2001:db8:1:2::1")
 			if blocked := try(th, tc.user, tc.from) > 0; blocked != tc.same {
 				t.Errorf("blocked %v, want %v", blocked, tc.same)
 			}
 		})
 	}
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	exhaust(t, th, "alice", home)
 	if try(th, "alice", "::ffff:"+home) == 0 {
 		t.Error("IPv4 written as IPv6 is another client")
 	}
 }
 
+// To a directory they are one user, and each spelling was to have its own guesses.
+func TestSpellingANameOtherwiseGivesNoMoreGuesses(t *testing.T) {
+	th := newThrottle(newClock())
+	exhaust(t, th, "alice  smith", home)
+	for _, name := range []string{"alice smith", "ALICE Smith", " Alice\u00a0smith "} {
+		if try(th, name, home) == 0 {
+			t.Errorf("%q is not blocked", name)
+		}
+	}
+}
+
 func TestManyAtOnceGetNoMoreThanOneAfterTheOther(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	begin := func() (begun []*Attempt) {
 		for range 1000 {
-			if a, wait, ok := th.Begin("alice", addr(home)); ok {
+			if a, wait, ok := begin(th, "alice", addr(home)); ok {
 				begun = append(begun, a)
 			} else if wait < time.Second {
 				t.Fatalf("refused, try again in %v", wait)
@@ -177,10 +188,10 @@ func TestManyAtOnceGetNoMoreThanOneAfterTheOther(t *testing.T) {
 
 func TestAForgottenAttemptFailsInTheEnd(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	var forgotten []*Attempt
 	for range 6 {
-		a, _, _ := th.Begin("alice", addr(home))
+		a, _, _ := begin(th, "alice", addr(home))
 		forgotten = append(forgotten, a)
 	}
 	clock.Advance(attemptExpiry - 1)
@@ -209,8 +220,8 @@ func TestAForgottenAttemptFailsInTheEnd(t *testing.T) {
 
 func TestALateSuccessIsASuccess(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
-	slow, _, _ := th.Begin("alice", addr(home))
+	th := newThrottle(clock)
+	slow, _, _ := begin(th, "alice", addr(home))
 	exhaust(t, th, "alice", home)
 	clock.Advance(attemptExpiry)
 	exhaust(t, th, "alice", home)
@@ -222,7 +233,7 @@ func TestALateSuccessIsASuccess(t *testing.T) {
 
 func TestAnHourWithoutAFailureForgets(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	exhaust(t, th, "alice", home)
 	clock.Advance(forgetAfter - 1)
 	try(th, "bob", home)
@@ -244,7 +255,7 @@ func TestAnHourWithoutAFailureForgets(t *testing.T) {
 
 func TestAFullTableForgetsTheOldestAndLocksNobodyOut(t *testing.T) {
 	clock := newClock()
-	th := NewThrottle(clock.Now)
+	th := newThrottle(clock)
 	th.maxSize = 10
 	try(th, "alice", home)
 	exhaust(t, th, "oldest", home)
@@ -267,11 +278,11 @@ func TestAFullTableForgetsTheOldestAndLocksNobodyOut(t *testing.T) {
 }
 
 func TestAFailureCountsAlsoWhenItsPairWasDisplaced(t *testing.T) {
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	th.maxSize = 2
-	a, _, _ := th.Begin("alice", addr(home))
-	b, _, _ := th.Begin("alice", addr(home))
-	c, _, _ := th.Begin("alice", addr(home))
+	a, _, _ := begin(th, "alice", addr(home))
+	b, _, _ := begin(th, "alice", addr(home))
+	c, _, _ := begin(th, "alice", addr(home))
 	try(th, "x", home)
 	try(th, "y", home)
 	a.Done(false)
@@ -284,7 +295,7 @@ func TestAFailureCountsAlsoWhenItsPairWasDisplaced(t *testing.T) {
 }
 
 func TestLongNamesCostNoMemory(t *testing.T) {
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	long := strings.Repeat("a", 1<<20)
 	exhaust(t, th, long, home)
 	if wait := try(th, long+"b", home); wait != 0 {
@@ -293,7 +304,7 @@ func TestLongNamesCostNoMemory(t *testing.T) {
 	if try(th, "alice", home) != 0 {
 		t.Error("another name is blocked")
 	}
-	if _, _, ok := th.Begin("alice", netip.Addr{}); !ok {
+	if _, _, ok := begin(th, "alice", netip.Addr{}); !ok {
 		t.Error("no address is a client like others")
 	}
 }
@@ -304,19 +315,19 @@ func TestNoScheduleGetsMoreGuesses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newClock()
 		start := clock.Now()
-		th := NewThrottle(clock.Now)
+		th := newThrottle(clock)
 		var inFlight []*Attempt
 		guesses := 0
 		t.Repeat(map[string]func(*rapid.T){
 			"guess": func(t *rapid.T) {
-				if a, _, ok := th.Begin("alice", addr(home)); ok {
+				if a, _, ok := begin(th, "alice", addr(home)); ok {
 					inFlight = append(inFlight, a)
 					guesses++
 				}
 			},
 			"guess a lot": func(t *rapid.T) {
 				for range 20 {
-					if a, _, ok := th.Begin("alice", addr(home)); ok {
+					if a, _, ok := begin(th, "alice", addr(home)); ok {
 						inFlight = append(inFlight, a)
 						guesses++
 					}
@@ -353,12 +364,12 @@ func TestNoScheduleGetsMoreGuesses(t *testing.T) {
 }
 
 func TestThrottleBearsManyAtOnce(t *testing.T) {
-	th := NewThrottle(newClock().Now)
+	th := newThrottle(newClock())
 	th.maxSize = 8
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			a, _, ok := th.Begin(fmt.Sprint(i%16), addr(home))
+			a, _, ok := begin(th, fmt.Sprint(i%16), addr(home))
 			if !ok {
 				return
 			}

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"container/list"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -11,8 +10,8 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -43,6 +42,7 @@ var (
 	ErrTicketAddress  = errors.New("ticket: from another address")
 	ErrTicketExpired  = errors.New("ticket: expired")
 	ErrTicketPassword = errors.New("ticket: sent with another password than its login")
+	ErrTicketUnproven = errors.New("ticket: sent with a password that was not checked since the broker started")
 	ErrTicketUnknown  = errors.New("ticket: of a login that was revoked or displaced")
 	ErrTicketLookup   = errors.New("ticket: the authenticator does not vouch for the user now")
 	ErrTicketReplay   = errors.New("ticket: used again after its successor, chain revoked")
@@ -50,7 +50,9 @@ var (
 
 // TicketConfig describes [Tickets]. Clock, Rand and Logger are required.
 type TicketConfig struct {
-	StateDir      string        // where the key is kept as ticket.key; "" keeps it in memory only
+	StateDir      string        // for ticket.key and ticket.marks; "" keeps both in memory only
+	KeyFile       string        // keys that several brokers share, never written; "" for a key of our own
+	KeyRotation   time.Duration // how long a key of our own signs; 0 for ever
 	Lifetime      time.Duration // from the password login, never extended
 	Rotate        bool          // each use gives a new ticket; else one ticket serves its whole life
 	VerifyAddress bool          // good only from the address (IPv6: the /64) of the login
@@ -69,79 +71,78 @@ type LookupFunc func(ctx context.Context, authenticator, name string) (Identity,
 // after h was made, and an older one, all else right, revokes the chain: it was
 // used twice, and nobody can tell by whom.
 //
-// What has been used is kept in memory only. Every start therefore makes a new
-// key, and costs each user one password.
+// What has been used is written to the state directory before the reply, and
+// [Tickets.Run] makes the machine keep it each second. So tickets live across
+// restarts, and one that was used up stays so. Where that file is missing or
+// damaged, nobody can tell what was used: a new key ends all tickets, which
+// costs each user one password. With keys that are shared a ticket may be of a
+// login at another broker; there, all logins from before the start have ended.
 type Tickets struct {
 	lifetime      time.Duration
 	rotate        bool
 	verifyAddress bool
+	keyRotation   time.Duration
+	stateDir      string
+	keyFile       string
 	clock         func() time.Time
 	rand          io.Reader
 	log           *slog.Logger
-	key           ticketKey
+	keys          atomic.Pointer[keyring]
 
-	maxPerUser int
-	maxTotal   int
+	// proof makes the digests of passwords, which never leave this process.
+	proof [sha256.Size]byte
 
-	mu     sync.Mutex
-	chains map[chainID]*chainState
-	byAge  *list.List             // of *chainState, oldest login first
-	byUser map[userKey]*list.List // the same for each user
+	counts ticketCounts
+
+	mu sync.Mutex
+	chainTable
+	marks *markWriter // nil: memory only
 }
 
-type userKey struct{ authenticator, canonical string }
-
-// chainState is what is remembered of a chain.
-type chainState struct {
-	id     chainID
-	user   userKey
-	login  time.Time
-	newest uint32    // the highest generation made
-	minted time.Time // when newest was made first
-
-	// password is a keyed digest of the password of the login, which never
-	// leaves this process.
-	password [sha256.Size]byte
-
-	inAge, inUser *list.Element
-}
-
-// NewTickets makes a key and writes it to the state directory.
+// NewTickets reads the keys and the marks of the last run. The error says that
+// keys or marks can be neither read nor written.
 func NewTickets(c TicketConfig) (*Tickets, error) {
+	return newTicketsWith(c, newChainTable(MaxChainsPerUser, MaxChains))
+}
+
+func newTicketsWith(c TicketConfig, empty chainTable) (*Tickets, error) {
 	if c.Lifetime <= 0 {
 		return nil, fmt.Errorf("tickets: lifetime %v: want a positive duration", c.Lifetime)
 	}
-	key, err := newTicketKey(c.Rand)
-	if err != nil {
-		return nil, err
-	}
-	if c.StateDir != "" {
-		switch err := writeKeyFile(c.StateDir, key); {
-		case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-			c.Logger.Warn("ticket key is in memory only", "error", err) // as the rest of what tickets need
-		case err != nil:
-			return nil, err
-		}
-	}
-	return &Tickets{
+	ts := &Tickets{
 		lifetime:      c.Lifetime,
 		rotate:        c.Rotate,
 		verifyAddress: c.VerifyAddress,
+		keyRotation:   c.KeyRotation,
+		stateDir:      c.StateDir,
+		keyFile:       c.KeyFile,
 		clock:         c.Clock,
 		rand:          c.Rand,
 		log:           c.Logger,
-		key:           key,
-		maxPerUser:    MaxChainsPerUser,
-		maxTotal:      MaxChains,
-		chains:        make(map[chainID]*chainState),
-		byAge:         list.New(),
-		byUser:        make(map[userKey]*list.List),
-	}, nil
+		chainTable:    empty,
+	}
+	if _, err := io.ReadFull(c.Rand, ts.proof[:]); err != nil {
+		return nil, fmt.Errorf("make a key for digests of passwords: %w", err)
+	}
+	err := ts.load()
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// With a key of its own: what is used now cannot be written down, and must
+		// not be good again after the next start.
+		ts.log.Warn("tickets are in memory only, and old ones do not count before the next start", "error", err)
+		ts.stateDir, ts.keyFile, ts.marks = "", "", nil
+		ts.chainTable = newChainTable(ts.maxPerUser, ts.maxTotal)
+		err = ts.load()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ts, nil
 }
 
 // Issue starts a chain after a login with the credentials and returns its first
 // ticket. It returns "" when there can be no ticket: the name is empty or too
-// long, the address unknown, or the random source broken.
+// long, the address unknown, the random source broken, or the state directory
+// takes no marks.
 func (ts *Tickets) Issue(id Identity, c Credentials) string {
 	now := ts.clock()
 	t := ticket{
@@ -154,6 +155,7 @@ func (ts *Tickets) Issue(id Identity, c Credentials) string {
 	if !t.fits() {
 		return ""
 	}
+	user := newUserID(id.Authenticator, id.Name)
 
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -167,17 +169,17 @@ func (ts *Tickets) Issue(id Identity, c Credentials) string {
 		return ""
 	}
 	ts.purge(now)
-	ts.add(&chainState{
-		id: t.chain,
-		// The name may be a piece of a request's body, which has the password
-		// in it and must not be kept alive for hours.
-		user:     userKey{id.Authenticator, strings.Clone(id.Name)},
-		login:    now,
-		password: ts.passwordMark(t.chain, c.Password),
-		minted:   now,
-	})
-	t.sign(ts.key)
-	return t.encode()
+	if !ts.record(mark{kind: markChain, chain: t.chain, user: user, login: t.login, minted: roundUp(now)}) {
+		return ""
+	}
+	chain := ts.chains[t.chain]
+	if chain == nil {
+		return "" // displaced at once by logins from the future: the clock was set back
+	}
+	chain.minted = now
+	chain.prove(ts.passwordMark(t.chain, c.Password))
+	ts.counts.issued.Add(1)
+	return t.issue(ts.keys.Load().signing(now))
 }
 
 // A Use is a ticket that was found good. It has changed nothing yet.
@@ -201,7 +203,7 @@ func (ts *Tickets) Check(ctx context.Context, c Credentials, lookup LookupFunc) 
 	if err != nil {
 		return nil, ErrTicketForm
 	}
-	if !t.authentic(ts.key) {
+	if key, known := ts.keys.Load().find(t.key); !known || !t.authentic(key) {
 		return nil, ErrTicketForged
 	}
 	if c.Name != t.canonical && c.Name != t.typed {
@@ -213,7 +215,7 @@ func (ts *Tickets) Check(ctx context.Context, c Credentials, lookup LookupFunc) 
 	if age := ts.clock().Sub(t.loginTime()); age >= ts.lifetime || age < -clockSkew {
 		return nil, ErrTicketExpired
 	}
-	if err := ts.checkChain(t.chain, c.Password); err != nil {
+	if err := ts.checkChain(&t, c.Password); err != nil {
 		return nil, err
 	}
 
@@ -232,26 +234,39 @@ func (ts *Tickets) Check(ctx context.Context, c Credentials, lookup LookupFunc) 
 
 // checkChain says whether the chain lives and began with this password; an
 // empty one is no claim.
-func (ts *Tickets) checkChain(id chainID, password string) error {
+func (ts *Tickets) checkChain(t *ticket, password string) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	c := ts.chains[id]
+	c := ts.chains[t.chain]
 	switch {
-	case c == nil:
+	case c == nil && !ts.mayBeElsewhere(t):
 		return ErrTicketUnknown
 	case password == "":
 		return nil
+	case c == nil, !c.proven:
+		return ErrTicketUnproven
 	}
-	if mark := ts.passwordMark(id, password); !hmac.Equal(mark[:], c.password[:]) {
+	if mark := ts.passwordMark(t.chain, password); !hmac.Equal(mark[:], c.password[:]) {
 		return ErrTicketPassword
 	}
 	return nil
 }
 
+// mayBeElsewhere reports whether a chain that is not known here can be one of
+// another broker with the same keys.
+func (ts *Tickets) mayBeElsewhere(t *ticket) bool {
+	return ts.keyFile != "" && ts.newer(newUserID(t.authenticator, t.canonical), t.login)
+}
+
 // passwordMark is a digest of a password that is of use in this chain and this
 // process only.
 func (ts *Tickets) passwordMark(id chainID, password string) [sha256.Size]byte {
-	return ts.key.sum("x2broker password of a chain\x00", id[:], []byte(password))
+	// A digest that begins with a secret can be continued by whoever sees it,
+	// but nobody does; an HMAC would take twice as long, at each request.
+	var room [sha256.Size + chainSize + maxPassword]byte
+	b := append(append(append(room[:0], ts.proof[:]...), id[:]...), password...)
+	defer clear(b)
+	return sha256.Sum256(b)
 }
 
 // checkGeneration comes after all other checks: it may revoke the chain.
@@ -260,25 +275,37 @@ func (ts *Tickets) checkGeneration(t *ticket, addr netip.Addr) error {
 	defer ts.mu.Unlock()
 	c := ts.chains[t.chain]
 	switch {
-	case c == nil:
-		return ErrTicketUnknown
 	case !ts.rotate && t.generation != 0, t.generation == math.MaxUint32:
 		return ErrTicketForm // we never made it
+	case c == nil && ts.mayBeElsewhere(t):
+		return nil
+	case c == nil:
+		return ErrTicketUnknown
 	case t.generation >= c.newest:
 		return nil
-	case t.generation == c.newest-1 && ts.clock().Sub(c.minted) <= ticketGrace:
+	case t.generation == c.newest-1 && ts.inGrace(c):
 		return nil
 	}
-	ts.remove(c)
+	// Also when it cannot be written: at worst the next start forgets it.
+	ts.recordAnyhow(mark{kind: markRevoke, chain: c.id, user: c.user.id, login: c.login})
+	ts.counts.revoked.Add(1)
 	ts.log.Warn("ticket used again after its successor: its chain is revoked, the next login takes a password",
 		"user", t.canonical, "authenticator", t.authenticator, "address", addr)
 	return ErrTicketReplay
 }
 
+// inGrace reports whether the newest ticket of the chain is so young that its
+// reply may have been lost. One from the future, after the clock was set back,
+// is not young for longer.
+func (ts *Tickets) inGrace(c *chainState) bool {
+	age := ts.clock().Sub(c.minted)
+	return age <= ticketGrace && age >= -clockSkew
+}
+
 // Turn records that the ticket was used and returns its successor; the same
 // ticket where tickets do not rotate. It returns "" when the client shall keep
-// what it has: the chain was ended since Check, or a later request of the
-// client already got a newer ticket.
+// what it has: the chain was ended since Check, a later request of the client
+// already got a newer ticket, or the state directory takes no marks.
 func (u *Use) Turn() string {
 	ts := u.tickets
 	next := u.ticket
@@ -287,54 +314,45 @@ func (u *Use) Turn() string {
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	now := ts.clock()
 	c := ts.chains[next.chain]
-	if c == nil || next.generation < c.newest {
+	switch {
+	case c == nil && !ts.mayBeElsewhere(&next), c != nil && next.generation < c.newest:
+		return ""
+	case c == nil || next.generation > c.newest:
+		m := mark{kind: markChain, chain: next.chain, login: next.login, minted: roundUp(now), generation: next.generation}
+		if c != nil {
+			m.user = c.user.id
+		} else {
+			m.user = newUserID(next.authenticator, next.canonical)
+		}
+		if !ts.record(m) {
+			return ""
+		}
+		if c = ts.chains[next.chain]; c == nil {
+			return "" // displaced at once: the user has newer ones enough
+		}
+		c.minted = now
+	}
+	ts.counts.turned.Add(1)
+	return next.issue(ts.keys.Load().signing(now))
+}
+
+// Resume is for a login with a password beside a ticket that was good but for
+// [ErrTicketUnproven]: the chain goes on, and knows the password from now on. It
+// returns "" if a new chain is due.
+func (ts *Tickets) Resume(ctx context.Context, id Identity, c Credentials) string {
+	password := c.Password
+	c.Password = ""
+	use, err := ts.Check(ctx, c, func(context.Context, string, string) (Identity, error) { return id, nil })
+	if err != nil {
 		return ""
 	}
-	if next.generation > c.newest {
-		c.newest = next.generation
-		c.minted = ts.clock()
+	next := use.Turn()
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if chain := ts.chains[use.ticket.chain]; chain != nil && next != "" {
+		chain.prove(ts.passwordMark(chain.id, password))
 	}
-	next.sign(ts.key)
-	return next.encode()
-}
-
-// add remembers a chain and forgets those that it displaces.
-func (ts *Tickets) add(c *chainState) {
-	ts.chains[c.id] = c
-	c.inAge = ts.byAge.PushBack(c)
-	mine := ts.byUser[c.user]
-	if mine == nil {
-		mine = list.New()
-		ts.byUser[c.user] = mine
-	}
-	c.inUser = mine.PushBack(c)
-
-	for mine.Len() > ts.maxPerUser {
-		ts.remove(mine.Front().Value.(*chainState))
-	}
-	for ts.byAge.Len() > ts.maxTotal {
-		ts.remove(ts.byAge.Front().Value.(*chainState))
-	}
-}
-
-func (ts *Tickets) remove(c *chainState) {
-	delete(ts.chains, c.id)
-	ts.byAge.Remove(c.inAge)
-	mine := ts.byUser[c.user]
-	mine.Remove(c.inUser)
-	if mine.Len() == 0 {
-		delete(ts.byUser, c.user)
-	}
-}
-
-// purge forgets the chains whose tickets have all expired.
-func (ts *Tickets) purge(now time.Time) {
-	for e := ts.byAge.Front(); e != nil; e = ts.byAge.Front() {
-		c := e.Value.(*chainState)
-		if now.Sub(c.login) < ts.lifetime {
-			return
-		}
-		ts.remove(c)
-	}
+	return next
 }

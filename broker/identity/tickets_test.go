@@ -306,7 +306,7 @@ func TestAStaticTicketStaysTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.generation = 1
-	k.sign(ts.key)
+	k.sign(signingKey(ts))
 	if _, err := use(t, ts, k.encode()); !errors.Is(err, ErrTicketForm) {
 		t.Errorf("another generation: %v", err)
 	}
@@ -352,7 +352,7 @@ func TestAGenerationFromElsewhereIsTakenOver(t *testing.T) {
 	at := func(generation uint32) string {
 		next := k
 		next.generation = generation
-		next.sign(ts.key)
+		next.sign(signingKey(ts))
 		return next.encode()
 	}
 	if next := mustUse(t, ts, at(7)); next != at(8) {
@@ -395,13 +395,13 @@ func TestTablesOfChainsAreBoundedAndForgetful(t *testing.T) {
 	for i := range 1000 {
 		ts.Issue(Identity{Name: strings.Repeat("u", 1+i%50), Authenticator: "static"}, Credentials{Name: "u", Address: addr(home)})
 	}
-	if len(ts.chains) != 100 || ts.byAge.Len() != 100 || len(ts.byUser) != 50 {
-		t.Errorf("%d chains, %d by age, %d users", len(ts.chains), ts.byAge.Len(), len(ts.byUser))
+	if len(ts.chains) != 100 || ts.byAge.Len() != 100 || len(ts.users) != 50 {
+		t.Errorf("%d chains, %d by age, %d users", len(ts.chains), ts.byAge.Len(), len(ts.users))
 	}
 	clock.Advance(10 * time.Hour)
 	ts.Issue(alice, Credentials{Name: "alice", Address: addr(home)})
-	if len(ts.chains) != 1 || ts.byAge.Len() != 1 || len(ts.byUser) != 1 {
-		t.Errorf("after all expired: %d chains, %d by age, %d users", len(ts.chains), ts.byAge.Len(), len(ts.byUser))
+	if len(ts.chains) != 1 || ts.byAge.Len() != 1 || len(ts.users) != 1 {
+		t.Errorf("after all expired: %d chains, %d by age, %d users", len(ts.chains), ts.byAge.Len(), len(ts.users))
 	}
 }
 

@@ -34,7 +34,7 @@ func (r *confReader) authentication(c *Conf) {
 		if option == "my-cookie" && at.Line > 0 {
 			at.Value = "..." // it is a secret
 		}
-		r.note(at, "x2broker has no cookie that stays the same for all users", "")
+		r.note(at, "x2broker reads a cookie for all users from a file: ticket.shared in broker.cue", "")
 	}
 }
 
@@ -55,19 +55,22 @@ func (r *confReader) credentials(c *Conf) {
 	case password.V:
 		r.same(password.At, "x2broker always asks for a password")
 	case cookie.V:
-		r.report.loss(password.At, "the old broker let in whoever knew my-cookie; x2broker has no such secret", noneRemedy)
+		r.report.loss(password.At, "the old broker let in whoever knew my-cookie", sharedRemedy)
 	default:
 		r.report.loss(password.At, "the old broker asked nobody for a password", noneRemedy)
 	}
 	if cookie.V {
 		r.report.loss(cookie.At, "the old broker refused passwords without a cookie; x2broker asks for the password only",
-			"nothing: with this option hardly anybody could log in")
+			"to look at passwords from clients with the cookie only: ticket: shared: file: \"/etc/x2broker/authid\"")
 	} else {
 		r.same(cookie.At, "a password is enough")
 	}
 }
 
 const noneRemedy = `name the networks of these clients in broker.cue: authenticators: [{type: "none", from: ["10.0.0.0/8"]}]`
+
+const sharedRemedy = `to keep that, put the cookie into a file of mode 0640 and name it and the networks of these clients in broker.cue: ` +
+	`ticket: shared: {file: "/etc/x2broker/authid", withoutPassword: true, from: ["10.0.0.0/8"]}`
 
 // mechanism says what becomes of logins with a password.
 func (r *confReader) mechanism(m Value[string]) {

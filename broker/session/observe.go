@@ -7,7 +7,7 @@ import (
 
 // Done is what became of a request.
 type Done struct {
-	Task     string // login, verify, list, select, setpass
+	Task     string // login, verify, list, select, setpass, event
 	Frontend string // as of the request
 	Grant    Grant  // zero unless Err is nil
 	Address  netip.Addr

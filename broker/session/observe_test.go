@@ -19,10 +19,11 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	_, _ = s.List(t.Context(), req)
 	_, _ = s.Select(t.Context(), req, "office")
 	_, _ = s.SetPassword(t.Context(), req, "new")
-	if len(done) != 5 {
-		t.Fatalf("observed %d requests of 5", len(done))
+	_, _ = s.Event(t.Context(), req)
+	if len(done) != 6 {
+		t.Fatalf("observed %d requests of 6", len(done))
 	}
-	for i, task := range []string{"login", "verify", "list", "select", "setpass"} {
+	for i, task := range []string{"login", "verify", "list", "select", "setpass", "event"} {
 		d := done[i]
 		if d.Task != task || d.Frontend != "json" || !errors.Is(d.Err, ErrNotReady) || d.Address != req.Address || d.Took <= 0 || d.Grant.User != "" {
 			t.Errorf("%+v", d)

@@ -48,6 +48,7 @@ type Gate interface {
 	CanChangePassword() bool
 	// ChangePassword asks allow before it changes anything.
 	ChangePassword(ctx context.Context, c identity.Credentials, newPassword string, allow func(identity.Identity) error) error
+	Event(context.Context, identity.Credentials) (id identity.Identity, live bool, err error)
 }
 
 // Service offers the use cases. It is safe for concurrent use.
@@ -77,6 +78,9 @@ type (
 	Credentials = identity.Credentials
 	DeniedError = identity.DeniedError
 )
+
+// Entry says how logins are doing; see broker/identity.
+type Entry = identity.GateStatus
 
 // Request is what all use cases need to know.
 type Request struct {
@@ -153,6 +157,23 @@ func (s *Service) Verify(ctx context.Context, req Request) (out Grant, err error
 		return Grant{}, err
 	}
 	return d.recognised(), nil
+}
+
+// Event takes note of what a client says during a session: that it goes on, or
+// has ended. Its ticket proves who says so, never a password, and stays as it is;
+// an expired one is granted, and what it says counts for nothing. Nothing is done
+// about sessions yet.
+func (s *Service) Event(ctx context.Context, req Request) (out Grant, err error) {
+	defer s.done("event", req, s.now(), &out, &err)
+	snap, err := s.snapshot(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	id, live, err := s.gate.Event(ctx, req.Credentials)
+	if err != nil || !live {
+		return Grant{Revision: snap.Revision.ID}, err
+	}
+	return Grant{User: id.Name, Groups: id.Groups, Revision: snap.Revision.ID}, nil
 }
 
 // List gives the profiles that the policy shows to the user. The account does

@@ -36,6 +36,11 @@ func (g noGate) ChangePassword(context.Context, identity.Credentials, string, fu
 	return &identity.DeniedError{}
 }
 
+func (g noGate) Event(context.Context, identity.Credentials) (identity.Identity, bool, error) {
+	g.t.Error("a ticket was looked at without a site")
+	return identity.Identity{}, false, &identity.DeniedError{}
+}
+
 func TestWithoutASiteRequestsEndAfterAWhile(t *testing.T) {
 	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	s.maxWait = time.Millisecond

@@ -51,6 +51,8 @@ type cli struct {
 	Login    loginCmd    `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
 	Passwd   passwdCmd   `cmd:"" help:"Print the hash of a password for broker.cue."`
 
+	TicketKey ticketKeyCmd `cmd:"" help:"Print a key for ticket.keyFile, which several brokers share."`
+
 	Status   statusCmd   `cmd:"" help:"Say what the running broker serves, and why; or wait for a commit."`
 	Pin      pinCmd      `cmd:"" help:"Serve one commit of the site's history and stay there."`
 	Unpin    unpinCmd    `cmd:"" help:"End pin or rollback."`

@@ -75,7 +75,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer state.release()
-	gate, err := newGate(cfg, log)
+	entry, err := newEntry(cfg, log)
 	if err != nil {
 		return usageError(err)
 	}
@@ -97,7 +97,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		Source: src, Compiler: compiler, StateDir: cfg.StateDir, Poll: cfg.Site.Poll,
 		Log: log, Now: time.Now, Rand: mathrand.Float64, Audience: ops.people, Verified: verified(cfg.Verify.Mode),
 	})
-	service := session.New(keeper, gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
+	service := session.New(keeper, entry.gate, farm.New(time.Now, mathrand.IntN), time.Now, log)
 	service.Observe(ops.request)
 	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {
 		if err := service.Zeroconf(zeroconf.Command); err != nil {
@@ -106,6 +106,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	}
 	ops.broker.Keeper = keeper
 	ops.show(doors)
+	ops.broker.Entry = entry.gate.Status
 	server := &http.Server{
 		Handler:           routes(cfg, keeper, service, ops, log),
 		ReadHeaderTimeout: readTimeout / 3,
@@ -120,7 +121,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, doors.all, log, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run)
+	return serve(ctx, server, doors.all, log, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -148,7 +149,14 @@ func (c *serveCmd) settings() (*config.Config, error) {
 	return cfg, nil
 }
 
-func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
+// entry is what lets users in, and what of it must be kept.
+type entry struct {
+	gate     *identity.Gate
+	tickets  *identity.Tickets
+	throttle *identity.Throttle
+}
+
+func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 	var members []identity.Authenticator
 	for _, a := range cfg.Authenticators {
 		if remote, err := openRemote(a, log); err != nil {
@@ -186,15 +194,26 @@ func newGate(cfg *config.Config, log *slog.Logger) (*identity.Gate, error) {
 		return nil, err
 	}
 	tickets, err := identity.NewTickets(identity.TicketConfig{
-		StateDir: cfg.StateDir, Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate,
-		VerifyAddress: cfg.Ticket.VerifyAddress, Clock: time.Now, Rand: rand.Reader, Logger: log,
+		StateDir: cfg.StateDir, KeyFile: cfg.Ticket.KeyFile, KeyRotation: cfg.Ticket.KeyRotation,
+		Lifetime: cfg.Ticket.Lifetime, Rotate: cfg.Ticket.Rotate, VerifyAddress: cfg.Ticket.VerifyAddress,
+		Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return identity.NewGate(identity.GateConfig{
-		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
-	}), nil
+	throttle, err := identity.NewThrottle(identity.ThrottleConfig{StateDir: cfg.StateDir, Clock: time.Now, Rand: rand.Reader, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	var shared *identity.Shared
+	if s := cfg.Ticket.Shared; s.File != "" {
+		shared, err = identity.NewShared(identity.SharedConfig{File: s.File, WithoutPassword: s.WithoutPassword, From: s.From, Logger: log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, Logger: log})
+	return &entry{gate, tickets, throttle}, nil
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {

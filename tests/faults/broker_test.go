@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -104,7 +105,11 @@ func (b *broker) start() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Throttle: identity.NewThrottle(time.Now), Logger: log})
+	throttle, err := identity.NewThrottle(identity.ThrottleConfig{Clock: time.Now, Rand: rand.Reader, Logger: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Throttle: throttle, Logger: log})
 	service := session.New(b.keeper, gate, farm.New(time.Now, func(int) int { return 0 }), time.Now, log)
 	service.Observe(func(d session.Done) {
 		if d.Err == nil {

@@ -95,9 +95,11 @@ func (s *sites) start(tb testing.TB, t *transcript, old *oldFiles, choose func(n
 	if err != nil {
 		tb.Fatal(err)
 	}
-	gate := identity.NewGate(identity.GateConfig{
-		Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log,
-	})
+	throttle, err := identity.NewThrottle(identity.ThrottleConfig{Clock: time.Now, Rand: rand.Reader, Logger: log})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: throttle, Logger: log})
 	service := session.New(fixedSnapshot{s.compile(tb, made.files)}, gate, farm.New(time.Now, choose), time.Now, log)
 
 	if zeroconf := cfg.Frontends.Zeroconf; zeroconf.Enabled {

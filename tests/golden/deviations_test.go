@@ -140,8 +140,8 @@ var logins = []*deviation{
 		},
 	},
 	{
-		Name:   "A shared authid opens no door",
-		Reason: "Who knows my-cookie may be anybody. The import says how to let in clients without a password.",
+		Name:   "A shared authid opens no door by itself",
+		Reason: "Who knows my-cookie may be anybody. The import says how to let in clients that have it, from networks that are named.",
 		Cases:  []string{"cookie-only-no-password", "cookie-my-cookie-file"},
 		Said:   true,
 		Expect: instead(denied),

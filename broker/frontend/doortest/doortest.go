@@ -115,10 +115,12 @@ func NewWith(tb testing.TB, files Files, a identity.Authenticator) *Broker {
 	chain, err := identity.NewChain(a)
 	check(tb, err)
 	tickets, err := identity.NewTickets(identity.TicketConfig{
-		Lifetime: time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
+		StateDir: tb.TempDir(), Lifetime: time.Hour, Rotate: true, VerifyAddress: true, Clock: time.Now, Rand: rand.Reader, Logger: log,
 	})
 	check(tb, err)
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: identity.NewThrottle(time.Now), Logger: log})
+	throttle, err := identity.NewThrottle(identity.ThrottleConfig{Clock: time.Now, Rand: rand.Reader, Logger: log})
+	check(tb, err)
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Throttle: throttle, Logger: log})
 	b.Service = session.New(keeper, gate, farm.New(time.Now, func(int) int { return 0 }), time.Now, log)
 	b.Options = frontend.Options{Service: b.Service, Log: log}
 	return b

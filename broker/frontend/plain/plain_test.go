@@ -152,7 +152,7 @@ func TestAnswers(t *testing.T) {
 		"no password":                       {"user=maja&task=listsessions", denied},
 		"nobody":                            {"task=listsessions", denied},
 		"setpass":                           {maja + "task=setpass&newpass=y", "Access denied: passwords cannot be changed here\n"},
-		"an event leaves the ticket":        {maja + "task=clientevent&event=ALIVE&sid=x", "Access granted\n"},
+		"an event without a ticket":         {maja + "task=clientevent&event=ALIVE&sid=x", denied},
 		"denied by policy":                  {"user=flip&password=s%26w%20%C3%BC&task=listsessions", "Access denied: the library is closed\n"},
 		"a policy's words can never grant":  {"user=thekla&password=s%26w%20%C3%BC&task=listsessions", "Access denied: refused by the policy of the site\n"},
 		"a connection test by wrong people": {"user=maja&password=x&task=testcon", denied},
@@ -163,6 +163,17 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAnEventLeavesTheTicketAsItIs(t *testing.T) {
+	d := newDoor(t, 200)
+	reply := func(body string) string { return d.Do(http.MethodPost, "/plain/", body).Body.String() }
+	ticket := strings.TrimPrefix(strings.SplitN(reply(maja), "\n", 2)[0], "AUTHID:")
+	for range 3 {
+		if got := reply("user=maja&task=clientevent&event=ALIVE&sid=x&authid=" + ticket); got != "Access granted\n" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 
