@@ -165,9 +165,11 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials) (Identity, error) 
 		switch {
 		case err == nil:
 			attempt.Done(true)
-		case errors.Is(err, ErrNotTried), errors.Is(err, ErrUnknownUser) && len(others) > 0:
-			// Who always types his domain does not fail each time.
-			attempt.Cancel()
+			cancel(attempts) // who always types his domain does not fail each time
+		case errors.Is(err, ErrNotTried):
+			cancel(attempts)
+		case errors.Is(err, ErrUnknownUser) && len(others) > 0:
+			// A failure unless the other name is let in, as if this one were known.
 		default:
 			attempt.Done(false)
 		}
