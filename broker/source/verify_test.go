@@ -112,6 +112,22 @@ func TestWhatWasVerifiedIsRememberedWhenACloneEndsInARefusal(t *testing.T) {
 	}
 }
 
+func TestWhatWasVerifiedIsRememberedWhenACrashComesBetweenTwoStores(t *testing.T) {
+	repo, j := gittest.New(t), &judge{}
+	cfg := source.Config{URL: repo.URL(), StoreDir: t.TempDir(), Verify: j.verify}
+	first := repo.Commit(gittest.Commit{Files: site("1")})
+	fetch(t, open(t, cfg))
+	store := cfg.StoreDir + "/site.git"
+	if err := os.Rename(store, store+".new"); err != nil { // as a new store is before it takes the place
+		t.Fatal(err)
+	}
+	second := repo.Commit(gittest.Commit{Files: site("2")})
+	fetch(t, open(t, cfg))
+	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, second}}, j.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
 func TestADamagedStoreIsReplacedWhileTheNewestCommitIsRefused(t *testing.T) {
 	repo := gittest.New(t)
 	repo.Commit(gittest.Commit{Files: site("1")})
