@@ -206,7 +206,8 @@ func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedErro
 	case errors.Is(err, ErrUnknownUser):
 		return g.deny(ctx, c, ReasonUnknownUser)
 	case errors.Is(err, ErrWrongPassword):
-		return g.deny(ctx, c, ReasonWrongPassword, "user", c.Name)
+		names := possibleNames(c) // the last one is known, or it would be ErrUnknownUser
+		return g.deny(ctx, c, ReasonWrongPassword, "user", names[len(names)-1])
 	case errors.Is(err, ErrNoPassword):
 		return g.deny(ctx, c, ReasonNoPassword)
 	case errors.Is(err, ErrAddress):

@@ -441,6 +441,15 @@ func TestDomainsAreNoWayAroundTheThrottle(t *testing.T) {
 	}
 }
 
+// People type their password where a domain would be, too.
+func TestOnlyAKnownNameIsLogged(t *testing.T) {
+	d := newDoor(t)
+	d.denied(Credentials{Name: "alice@SECRET", Password: "guess", Address: addr(home), Domain: true})
+	if log := d.log.String(); strings.Contains(log, "SECRET") || !strings.Contains(log, "user=alice") {
+		t.Errorf("logged %s", log)
+	}
+}
+
 // One door's failures show at the other, which takes no domain off.
 func TestGuessesWithDomainsDoNotTellKnownNamesAtOtherDoors(t *testing.T) {
 	s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{"known@example.org": {Hash: hashOf(t, "known-pw", 4)}}})
