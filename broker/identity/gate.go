@@ -272,11 +272,14 @@ func (g *Gate) byPassword(ctx context.Context, c Credentials, authenticate authe
 		switch {
 		case err == nil:
 			attempt.Done(true)
-		case errors.Is(err, ErrNotTried), errors.Is(err, ErrUnknownUser) && len(others) > 0:
-			// Who always types his domain does not fail each time.
-			attempt.Cancel()
+			cancel(attempts) // who always types his domain does not fail each time
 		case errors.Is(err, ErrMustChange), errors.Is(err, ErrExpired):
 			attempt.Done(true) // no guess: it was the right password
+			cancel(attempts)
+		case errors.Is(err, ErrNotTried):
+			cancel(attempts)
+		case errors.Is(err, ErrUnknownUser) && len(others) > 0:
+			// A failure unless the other name is let in, as if this one were known.
 		default:
 			attempt.Done(false)
 		}
@@ -303,6 +306,13 @@ func possibleNames(c Credentials) []string {
 	return []string{c.Name}
 }
 
+// knownName is what may be logged of a name that an authenticator knows: the last
+// of those that may be meant, because what is behind the @ may be a password.
+func knownName(c Credentials) string {
+	names := possibleNames(c)
+	return names[len(names)-1]
+}
+
 // refuse turns what authentication said into what the caller gets.
 func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedError {
 	var denied *DeniedError
@@ -313,15 +323,15 @@ func (g *Gate) refuse(ctx context.Context, c Credentials, err error) *DeniedErro
 	case errors.Is(err, ErrUnknownUser):
 		return g.deny(ctx, c, ReasonUnknownUser)
 	case errors.Is(err, ErrWrongPassword):
-		return g.deny(ctx, c, ReasonWrongPassword, "user", c.Name)
+		return g.deny(ctx, c, ReasonWrongPassword, "user", knownName(c))
 	case errors.Is(err, ErrNoPassword):
 		return g.deny(ctx, c, ReasonNoPassword)
 	case errors.Is(err, ErrAddress):
 		return g.deny(ctx, c, ReasonAddress)
 	case errors.Is(err, ErrExpired):
-		return g.deny(ctx, c, ReasonExpired, "user", c.Name)
+		return g.deny(ctx, c, ReasonExpired, "user", knownName(c))
 	case errors.Is(err, ErrMustChange):
-		return g.deny(ctx, c, ReasonMustChange, "user", c.Name)
+		return g.deny(ctx, c, ReasonMustChange, "user", knownName(c))
 	case errors.Is(err, ErrNotTried):
 		return g.deny(ctx, c, ReasonNotTried, "error", err)
 	}

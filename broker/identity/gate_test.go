@@ -442,6 +442,30 @@ func TestDomainsAreNoWayAroundTheThrottle(t *testing.T) {
 	}
 }
 
+// People type their password where a domain would be, too.
+func TestOnlyAKnownNameIsLogged(t *testing.T) {
+	d := newDoor(t)
+	d.denied(Credentials{Name: "alice@SECRET", Password: "guess", Address: addr(home), Domain: true})
+	if log := d.log.String(); strings.Contains(log, "SECRET") || !strings.Contains(log, "user=alice") {
+		t.Errorf("logged %s", log)
+	}
+}
+
+// One door's failures show at the other, which takes no domain off.
+func TestGuessesWithDomainsDoNotTellKnownNamesAtOtherDoors(t *testing.T) {
+	s, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{"known@example.org": {Hash: hashOf(t, "known-pw", 4)}}})
+	for _, name := range []string{"known@example.org", "nobody@example.org"} {
+		d := newDoorTo(t, s, rounds, s)
+		c := Credentials{Name: name, Password: "guess", Address: addr(home)}
+		for i := range 7 {
+			c.Domain = i < 6
+			if got := d.denied(c); (got.RetryAfter > 0) != (i == 6) {
+				t.Errorf("%s, guess %d: %+v", name, i+1, got)
+			}
+		}
+	}
+}
+
 func TestAThousandGuessesAtOnceAreFewGuesses(t *testing.T) {
 	for _, name := range []string{"alice", "mallory"} {
 		synctest.Test(t, func(t *testing.T) {

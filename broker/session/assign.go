@@ -40,6 +40,9 @@ func (s *Service) Assign(ctx context.Context, req Request) (out Assigned, err er
 		return out, nil
 	}
 	for _, p := range d.visible(ctx).Profiles {
+		if ctx.Err() != nil {
+			return Assigned{}, d.refuse(ctx, errNoServer, "the request ended", slog.Any("error", context.Cause(ctx)))
+		}
 		choice, err := s.farm.Choose(ctx, d.snap.Catalog, d.snap.Policy, d.request, p)
 		if err != nil {
 			d.note(ctx, slog.LevelInfo, "profile left out", slog.String("profile", p.ID), slog.Any("error", err))

@@ -48,6 +48,7 @@ func (k *Keeper) Refresh(ctx context.Context) error {
 	k.writeUnkept()
 	stopped := context.Cause(ctx)
 	if errors.Is(stopped, errOrdered) {
+		k.Nudge() // what was stopped is taken up again, also if the order fails
 		return nil
 	}
 	k.saveCompiled() // also at the end, for the next start

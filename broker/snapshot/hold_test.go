@@ -354,6 +354,33 @@ func TestANudgeLooksAtOnceButNotTwiceASecond(t *testing.T) {
 	})
 }
 
+func TestWhatAnOrderStoppedIsTakenUpAgainAlsoIfTheOrderFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &fake{}
+		src.set("one", tree(t, site("one")))
+		k := newKeeper(src, &logs{}, poll(time.Hour), stateDir(t.TempDir()))
+		run(t, k)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		serves(t, k, "one")
+		src.set("two", tree(t, site("two")))
+		looks := 0
+		src.hook = func(ctx context.Context) {
+			if looks++; looks == 1 {
+				<-ctx.Done()
+			}
+		}
+		k.Nudge()
+		synctest.Wait() // it fetches
+		if _, err := k.Pin(t.Context(), "1234567", snapshot.Order{By: "ada"}); err == nil {
+			t.Fatal("pinned what is not there")
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		serves(t, k, "two")
+	})
+}
+
 func TestTheEndOfAHoldIsNotMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fake{}

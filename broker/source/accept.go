@@ -67,6 +67,13 @@ func (g *Git) accept(ctx context.Context, s *store, commit plumbing.Hash) error 
 	if err != nil {
 		return err
 	}
+	if _, err := s.Reference(verifiedRef); err != nil && !g.accepted.IsZero() {
+		// A new store takes the place of the old one also if the commit is refused.
+		// It does not say by which rules: they are asked once more.
+		if err := s.SetReference(plumbing.NewHashReference(verifiedRef, g.accepted)); err != nil {
+			return &damageError{err}
+		}
+	}
 	tolerated := false
 	err = g.ask(ctx, s, commit, func(o *Objects) error {
 		err := g.verify(ctx, o, base, commit)

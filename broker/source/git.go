@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -199,8 +200,8 @@ func (g *Git) took(remote *remote, rev Revision, err error) error {
 }
 
 // clone fetches into a new store and puts it in the place of the old one; why
-// is what was wrong with that, nil for nothing. A crash in between leaves no
-// store, or a new one.
+// is what was wrong with that, nil for nothing. A crash at any time leaves what
+// the old store or the new one says was accepted.
 func (g *Git) clone(ctx context.Context, why error) error {
 	if why != nil {
 		g.log.Warn("local copy of the site cannot be used, cloning anew", "site", g.String(), "store", g.dir, "err", why)
@@ -210,8 +211,11 @@ func (g *Git) clone(ctx context.Context, why error) error {
 		return err
 	}
 	defer remote.close()
-	fresh := g.dir + ".new"
-	if err := os.RemoveAll(fresh); err != nil {
+	fresh, old := g.dir+".new", g.dir+".old"
+	if _, err := os.Stat(g.dir); errors.Is(err, fs.ErrNotExist) {
+		_ = os.Rename(fresh, g.dir) // a crash came between the two renames below
+	}
+	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(old)); err != nil {
 		return fmt.Errorf("remove what an interrupted clone left: %w", err)
 	}
 	if err := os.MkdirAll(fresh, 0o700); err != nil {
@@ -221,9 +225,13 @@ func (g *Git) clone(ctx context.Context, why error) error {
 	if err != nil && !isRefused(err) { // the commits before a refused one are good
 		return g.took(remote, rev, errors.Join(err, os.RemoveAll(fresh)))
 	}
-	if moving := errors.Join(os.RemoveAll(g.dir), os.Rename(fresh, g.dir)); moving != nil {
-		return errors.Join(moving, os.RemoveAll(fresh))
+	if err := os.Rename(g.dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, os.RemoveAll(fresh))
 	}
+	if err := os.Rename(fresh, g.dir); err != nil {
+		return err
+	}
+	_ = os.RemoveAll(old) // or at the next clone
 	return g.took(remote, rev, err)
 }
 

@@ -92,6 +92,42 @@ func TestWhatWasVerifiedIsRememberedAcrossRestartsAndClones(t *testing.T) {
 	}
 }
 
+// Else whoever can push had only to have a commit refused, and after a restart
+// could take the branch back to any commit that was ever good.
+func TestWhatWasVerifiedIsRememberedWhenACloneEndsInARefusal(t *testing.T) {
+	repo, j := gittest.New(t), &judge{}
+	cfg := source.Config{URL: repo.URL(), StoreDir: t.TempDir(), Verify: j.verify}
+	first := repo.Commit(gittest.Commit{Files: site("1")})
+	src := open(t, cfg)
+	before, _ := fetch(t, src)
+	bad := repo.Commit(gittest.Commit{Files: site("2"), Subject: "bad"})
+	if err := os.RemoveAll(cfg.StoreDir + "/site.git"); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, cfg, src, before, source.Refused, "is refused")
+	third := repo.Commit(gittest.Commit{Files: site("3")})
+	fetch(t, open(t, cfg))
+	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, bad}, {first, third}}, j.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatWasVerifiedIsRememberedWhenACrashComesBetweenTwoStores(t *testing.T) {
+	repo, j := gittest.New(t), &judge{}
+	cfg := source.Config{URL: repo.URL(), StoreDir: t.TempDir(), Verify: j.verify}
+	first := repo.Commit(gittest.Commit{Files: site("1")})
+	fetch(t, open(t, cfg))
+	store := cfg.StoreDir + "/site.git"
+	if err := os.Rename(store, store+".new"); err != nil { // as a new store is before it takes the place
+		t.Fatal(err)
+	}
+	second := repo.Commit(gittest.Commit{Files: site("2")})
+	fetch(t, open(t, cfg))
+	if diff := gocmp.Diff([][2]string{{noCommit, first}, {first, second}}, j.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
 func TestADamagedStoreIsReplacedWhileTheNewestCommitIsRefused(t *testing.T) {
 	repo := gittest.New(t)
 	repo.Commit(gittest.Commit{Files: site("1")})

@@ -1,11 +1,13 @@
 package uccs_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend/doortest"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/frontend/uccs"
+	"github.com/x2broker/x2broker/broker/session"
 )
 
 const site = `package site
@@ -336,5 +339,25 @@ profiles: p: {name: "P", hosts: ids: ["small"], access: everyone: true}
 		if !strings.Contains(w.Body.String(), "http://small:22/") {
 			t.Errorf("%s: %d %s", user, w.Code, w.Body)
 		}
+	}
+}
+
+// Each profile is asked about, and a site may have thousands.
+func TestNothingIsAskedForAClientThatHasGone(t *testing.T) {
+	b := doortest.NewOpen(t, files)
+	ask := func(ctx context.Context) error {
+		_, err := b.Service.Assign(ctx, session.Request{
+			Credentials: session.Credentials{Name: "anonymous", Address: netip.MustParseAddr("127.0.0.1")}, Frontend: "uccs",
+		})
+		return err
+	}
+	if err := ask(t.Context()); err != nil { // and what it may see is remembered
+		t.Fatal(err)
+	}
+	b.Log.Reset()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := ask(gone); err == nil || strings.Contains(b.Log.String(), "left out") {
+		t.Errorf("%v, %s", err, b.Log)
 	}
 }

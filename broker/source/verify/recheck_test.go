@@ -46,6 +46,7 @@ func TestOnlyRulesTakeBackWhatWasAccepted(t *testing.T) {
 			r.Signers = append(r.Signers, verify.Signer{Principals: []string{"c@d"}, Keys: sshOf("carl")})
 		}, ""},
 		"bob's time is over":     {func(r *verify.Rules) { r.Signers[1].ValidBefore = now.Add(-time.Hour) }, ""},
+		"bob's time is to come":  {func(r *verify.Rules) { r.Signers[1].ValidAfter = now.AddDate(2, 0, 0) }, "whose key counts from"},
 		"bob's key is revoked":   {func(r *verify.Rules) { r.Revoked = []string{ssh.FingerprintSHA256(w.bob.PublicKey())} }, "which is revoked"},
 		"bob has left":           {func(r *verify.Rules) { r.Signers = r.Signers[:1] }, "nobody's among the signers"},
 		"bob may do less":        {func(r *verify.Rules) { r.Paths[1].Signers = []string{"alice@example.edu", "forge:github"} }, "who may not change profiles/lab.cue"},

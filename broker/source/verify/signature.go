@@ -52,10 +52,10 @@ func (v *Verifier) identify(signature string, payload []byte, now time.Time, aga
 	default:
 		err = errors.New("has a signature of an unknown kind: sign with an SSH or OpenPGP key")
 	}
-	if err != nil || again {
+	if err != nil {
 		return who, err
 	}
-	return who, who.by.usableAt(now)
+	return who, who.by.usableAt(now, again)
 }
 
 func (v *Verifier) identifySSH(signature string, payload []byte) (signed, error) {
@@ -92,12 +92,13 @@ func (v *Verifier) identifySSH(signature string, payload []byte) (signed, error)
 	return who, nil
 }
 
-// usableAt refuses a holder whose time is not now.
-func (h *holder) usableAt(now time.Time) error {
+// usableAt refuses a holder whose time is not now; again, only one whose time is
+// to come.
+func (h *holder) usableAt(now time.Time, again bool) error {
 	if !h.validAfter.IsZero() && now.Before(h.validAfter) {
 		return fmt.Errorf("is signed by %s, whose key counts from %s on: wait, or change validAfter", h.name, h.validAfter.UTC().Format(time.RFC3339))
 	}
-	if !h.validBefore.IsZero() && now.After(h.validBefore) {
+	if !again && !h.validBefore.IsZero() && now.After(h.validBefore) {
 		return fmt.Errorf("is signed by %s, whose key counted until %s: let somebody else sign, or change validBefore", h.name, h.validBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
