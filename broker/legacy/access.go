@@ -21,6 +21,10 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 		text, remedy, _ := strings.Cut(problem.Text, ": ")
 		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+text, remedy)
 	}
+	if len(problems) == 0 && acl.hidesFromAll() {
+		i.Report.note(Origin{File: i.file.Name, Line: p.Line, Section: p.Section}, "its lists showed it to nobody, and so does the site",
+			"to show it to those in its allow list, write order=allow-deny; to all but those in its deny list, allow ALL; and import again")
+	}
 	for name, at := range options {
 		switch {
 		case bad[name]:

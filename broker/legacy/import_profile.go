@@ -16,7 +16,7 @@ func (i *importer) profile(s *Section) {
 	if id := safeID(s.Name); id != s.Name {
 		p.ID = unused(id, func(id string) bool { return i.ids[id] })
 		i.ids[p.ID] = true
-		i.Report.note(at, "cannot be the id of a profile, which has letters, digits and . _ - only: its id is now "+p.ID,
+		i.Report.note(at, whyNoID(s.Name)+": its id is now "+p.ID,
 			"tell users who start it from a shortcut or a command line with its id; others see its name as before")
 	}
 	agents := map[string]Origin{}
@@ -118,7 +118,7 @@ func (i *importer) name(p *Profile, o inherited) {
 		i.noteOnce(o.at, "is no name: the profile goes by its id", "give it one")
 		i.leave(p, o)
 	case err != nil:
-		i.lossOnce(o.at, err.Error()+": the profile goes by its id", "write the name in one line")
+		i.lossOnce(o.at, err.Error()+": the profile goes by its id", "write a short name, in one line")
 		i.leave(p, o)
 	default:
 		i.carriedText(o, text, "name")
@@ -130,7 +130,8 @@ func (i *importer) name(p *Profile, o inherited) {
 // not that of the file.
 func (i *importer) carriedText(o inherited, text any, field string) {
 	if text, ok := text.(string); ok && text != o.Value {
-		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own and shows "+shown(text)+": that is in the site", "")
+		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own: the site has the text as they mean it",
+			`to have quotes shown, write them in the site as \"`)
 		return
 	}
 	i.carriedOnce(o.at, field)
