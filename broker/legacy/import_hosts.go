@@ -83,7 +83,11 @@ func (i *importer) dialable(at Origin, entry string, h host) bool {
 	if dialable.MatchString(h.address) && badText(h.name) == nil {
 		return true
 	}
-	i.lossOnce(at, oneLine(entry)+": "+oneLine(h.address)+" is no DNS name and no address, so that no client can dial it; it is left out",
+	what := oneLine(entry) + ":"
+	if h.address != entry {
+		what += " " + oneLine(h.address)
+	}
+	i.lossOnce(at, what+" is no DNS name and no address, so that no client can dial it; it is left out",
 		"write its name in DNS, or name (address)")
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/x2broker/x2broker/client"
 	"github.com/x2broker/x2broker/schema"
@@ -129,12 +130,29 @@ func (i *importer) name(p *Profile, o inherited) {
 // carriedText says that an option ended in a field, and where the text there is
 // not that of the file.
 func (i *importer) carriedText(o inherited, text any, field string) {
-	if text, ok := text.(string); ok && text != o.Value {
+	if text, ok := text.(string); ok && text == o.Value && cut(o.Value) {
+		i.noteOnce(o.at, "X2Go Client read it up to the first semicolon, and nothing of a text with a comma; from x2broker it gets all",
+			"if the rest was meant as a comment, write it on a line of its own, with # before it")
+		return
+	} else if ok && text != o.Value {
 		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own: the site has the text as they mean it",
 			`to have quotes shown, write them in the site as \"`)
 		return
 	}
 	i.carriedOnce(o.at, field)
+}
+
+// cut reports whether X2Go Client made less of a text than is written there: a
+// semicolon at its end is no loss. What it made of umlauts is left aside.
+func cut(value string) bool {
+	plain := strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return 'x'
+		}
+		return r
+	}, strings.TrimRight(value, "; "))
+	read := client.AsRead(plain)
+	return len(read) != 1 || read[0] != plain
 }
 
 func (i *importer) user(o inherited) {
@@ -218,6 +236,9 @@ func knownOptions() []string {
 		names = append(names, name)
 	}
 	for name := range brokerOptions {
+		names = append(names, name)
+	}
+	for name := range aclOptions {
 		names = append(names, name)
 	}
 	slices.Sort(names)
