@@ -166,7 +166,7 @@ func (s *site) reword(message string, p []string) string {
 		return fmt.Sprintf("two different values: %s and %s (a default, which gives way, is written *value | type)", m[1], m[2])
 	}
 	if rest, ok := strings.CutPrefix(message, "incomplete value "); ok {
-		return fmt.Sprintf("%s has no value yet: %s is a type or an open choice (two different defaults cancel out)", quoteLabel(last), rest)
+		return fmt.Sprintf("%s has no value yet: %s is a type or an open choice (two different defaults cancel out, and one that is not allowed counts as none)", quoteLabel(last), rest)
 	}
 	if m := notFound.FindStringSubmatch(message); m != nil {
 		switch m[1] {

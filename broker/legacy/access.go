@@ -1,6 +1,8 @@
 package legacy
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue/ast"
@@ -21,16 +23,33 @@ func (i *importer) access(p *Profile, options map[string]Origin) {
 		text, remedy, _ := strings.Cut(problem.Text, ": ")
 		i.lossOnce(options[problem.Option], oneLine(problem.Entry)+": "+text, remedy)
 	}
+	if len(problems) == 0 && acl.hidesFromAll() {
+		i.Report.note(Origin{File: i.file.Name, Line: p.Line, Section: p.Section}, "its lists showed it to nobody, and so does the site",
+			"to show it to those in its allow list, write order=allow-deny; to all but those in its deny list, allow ALL; and import again")
+	}
 	for name, at := range options {
 		switch {
 		case bad[name]:
+		case !aclOptions[name]:
+			i.noteOnce(at, "the old broker knows no such option and ignores it"+schema.DidYouMean(name, slices.Sorted(maps.Keys(aclOptions))),
+				"if a list is meant, correct its name, and import again")
 		case name == "acl-any-order":
 			i.noteOnce(at, "had no effect in the old broker, nor has it here: who is in both lists of a kind is denied",
 				"if who is allowed should win, write acl-users-order, acl-groups-order or acl-clients-order=allow-deny, and import again")
+		case strings.HasSuffix(name, "-order") && !slices.Contains([]string{"", "allow-deny", "deny-allow"}, at.Value):
+			i.noteOnce(at, "is neither allow-deny nor deny-allow, so that the old broker took deny-allow; so does the site", "")
 		default:
 			i.carriedOnce(at, "access")
 		}
 	}
+}
+
+// aclOptions are the names that the old broker knows.
+var aclOptions = map[string]bool{
+	"acl-users-allow": true, "acl-users-deny": true, "acl-users-order": true,
+	"acl-groups-allow": true, "acl-groups-deny": true, "acl-groups-order": true,
+	"acl-clients-allow": true, "acl-clients-deny": true, "acl-clients-order": true,
+	"acl-any-order": true,
 }
 
 func (a access) put(n *node, comments []Comment) {

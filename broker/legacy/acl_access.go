@@ -45,6 +45,15 @@ func (a *ACL) Access() (access schema.Access, ok bool) {
 	return access, access.Everyone || len(access.Users)+len(access.Groups) > 0
 }
 
+// hidesFromAll reports whether the lists show the profile to nobody.
+func (a *ACL) hidesFromAll() bool {
+	if _, _, ok := a.places(); !ok {
+		return true
+	}
+	access, ok := a.people()
+	return ok && !access.Everyone && len(access.Users)+len(access.Groups) == 0
+}
+
 // places gives access.from and access.deny.from, not ok if no client is allowed.
 func (a *ACL) places() (from, notFrom []string, ok bool) {
 	if !a.Clients.any() {

@@ -119,7 +119,7 @@ const ConfigLacks = "nobody can log in until you name the users there"
 func authenticatorsNode() *node {
 	n := named("authenticators").with(said(
 		"Write the users here, each with the hash that `x2broker passwd` prints and with",
-		`all groups: alice: {password: "$2y$10$...", groups: ["staff"]}`))
+		`all groups: alice: {password: "$2a$12$...", groups: ["staff"]}`))
 	n.value = ast.NewList(ast.NewStruct(
 		ast.NewIdent("type"), ast.NewString("static"),
 		ast.NewIdent("users"), ast.NewStruct(),

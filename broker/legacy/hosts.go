@@ -17,6 +17,7 @@ type Server struct {
 	Address string // what clients dial
 	Port    int
 
+	at   Origin // where it is first named
 	same string // of which other server it is a variant, "" if of none
 }
 
@@ -127,11 +128,11 @@ func newFarm() *farm { return &farm{map[host]*Server{}, map[string]*Server{}} }
 // server gives the server of an entry. Entries with the same name, address and
 // port are one; with the same name and something else each is one, and what
 // differs is in its id.
-func (f *farm) server(h host) *Server {
+func (f *farm) server(h host, at Origin) *Server {
 	if s := f.servers[h]; s != nil {
 		return s
 	}
-	s := &Server{Name: h.name, Address: h.address, Port: h.port}
+	s := &Server{Name: h.name, Address: h.address, Port: h.port, at: at}
 	id := safeID(h.name)
 	if first := f.ids[id]; first != nil {
 		s.same = id

@@ -35,6 +35,17 @@ func safeID(name string) string {
 	return id
 }
 
+// whyNoID says why a name cannot be an id as it is.
+func whyNoID(name string) string {
+	switch {
+	case !validID.MatchString(name):
+		return "cannot be the id of a profile, which has letters, digits and . _ - only"
+	case len(name) > maxID:
+		return "is too long for the id of a profile"
+	}
+	return "cannot be the id of a profile, since X2Go Client never shows one that is called so"
+}
+
 // maxID leaves room for a number behind an id.
 const maxID = schema.MaxIDLength - 8
 
@@ -50,14 +61,21 @@ func unused(name string, taken func(string) bool) string {
 	}
 }
 
+// device matches names that are no files on Windows, where somebody may want to
+// check the site out.
+var device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
+
 // fileNames gives each profile a file of its own, also where upper and lower
 // case are one.
 type fileNames map[string]bool
 
 func (f fileNames) of(id string) string {
 	base := id
-	if strings.HasPrefix(id, ".") || strings.HasPrefix(id, "_") { // not read by CUE
+	switch {
+	case strings.ContainsRune("._-", rune(id[0])): // CUE does not read the first two, and - begins an option
 		base = "profile" + id
+	case device.MatchString(id):
+		base = "profile-" + id
 	}
 	if strings.HasSuffix(id, "_test") || strings.HasSuffix(id, "_tool") { // not part of a package
 		base += "-profile"

@@ -50,7 +50,7 @@ func (i *importer) hosts(p *Profile, option, port *inherited, shadow bool, at Or
 		if h.address == "localhost" {
 			i.localhost(at, len(entries))
 		}
-		id := i.farm.server(h).ID
+		id := i.farm.server(h, at).ID
 		if !slices.Contains(p.Servers, id) {
 			p.Servers = append(p.Servers, id)
 		}
@@ -83,7 +83,11 @@ func (i *importer) dialable(at Origin, entry string, h host) bool {
 	if dialable.MatchString(h.address) && badText(h.name) == nil {
 		return true
 	}
-	i.lossOnce(at, oneLine(entry)+": "+oneLine(h.address)+" is no DNS name and no address, so that no client can dial it; it is left out",
+	what := oneLine(entry) + ":"
+	if h.address != entry {
+		what += " " + oneLine(h.address)
+	}
+	i.lossOnce(at, what+" is no DNS name and no address, so that no client can dial it; it is left out",
 		"write its name in DNS, or name (address)")
 	return false
 }
@@ -121,11 +125,11 @@ func (i *importer) sshport(o inherited) int {
 func (i *importer) servers() {
 	for _, s := range i.Servers {
 		if a, err := netip.ParseAddr(s.Address); err == nil && a.Is6() {
-			i.Report.note(Origin{File: i.file.Name}, "server "+s.ID+" has an IPv6 address, which X2Go Client cannot dial: `x2broker check` warns of it",
+			i.Report.note(s.at, "server "+s.ID+" has an IPv6 address, which X2Go Client cannot dial: `x2broker check` warns of it",
 				"give a name in servers.cue")
 		}
 		if s.same != "" && strings.HasPrefix(s.ID, s.same) {
-			i.Report.note(Origin{File: i.file.Name}, "profiles give host "+s.Name+" different addresses or ports: "+s.same+" and "+s.ID+" are servers of their own",
+			i.Report.note(s.at, "profiles give host "+s.Name+" different addresses or ports: "+s.same+" and "+s.ID+" are servers of their own",
 				"if they are one machine, make them one in servers.cue")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/x2broker/x2broker/client"
 	"github.com/x2broker/x2broker/schema"
@@ -16,7 +17,7 @@ func (i *importer) profile(s *Section) {
 	if id := safeID(s.Name); id != s.Name {
 		p.ID = unused(id, func(id string) bool { return i.ids[id] })
 		i.ids[p.ID] = true
-		i.Report.note(at, "cannot be the id of a profile, which has letters, digits and . _ - only: its id is now "+p.ID,
+		i.Report.note(at, whyNoID(s.Name)+": its id is now "+p.ID,
 			"tell users who start it from a shortcut or a command line with its id; others see its name as before")
 	}
 	agents := map[string]Origin{}
@@ -118,7 +119,7 @@ func (i *importer) name(p *Profile, o inherited) {
 		i.noteOnce(o.at, "is no name: the profile goes by its id", "give it one")
 		i.leave(p, o)
 	case err != nil:
-		i.lossOnce(o.at, err.Error()+": the profile goes by its id", "write the name in one line")
+		i.lossOnce(o.at, err.Error()+": the profile goes by its id", "write a short name, in one line")
 		i.leave(p, o)
 	default:
 		i.carriedText(o, text, "name")
@@ -129,11 +130,29 @@ func (i *importer) name(p *Profile, o inherited) {
 // carriedText says that an option ended in a field, and where the text there is
 // not that of the file.
 func (i *importer) carriedText(o inherited, text any, field string) {
-	if text, ok := text.(string); ok && text != o.Value {
-		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own and shows "+shown(text)+": that is in the site", "")
+	if text, ok := text.(string); ok && text == o.Value && cut(o.Value) {
+		i.noteOnce(o.at, "X2Go Client read it up to the first semicolon, and nothing of a text with a comma; from x2broker it gets all",
+			"if the rest was meant as a comment, write it on a line of its own, with # before it")
+		return
+	} else if ok && text != o.Value {
+		i.noteOnce(o.at, "X2Go Client takes quotes and backslashes for its own: the site has the text as they mean it",
+			`to have quotes shown, write them in the site as \"`)
 		return
 	}
 	i.carriedOnce(o.at, field)
+}
+
+// cut reports whether X2Go Client made less of a text than is written there: a
+// semicolon at its end is no loss. What it made of umlauts is left aside.
+func cut(value string) bool {
+	plain := strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return 'x'
+		}
+		return r
+	}, strings.TrimRight(value, "; "))
+	read := client.AsRead(plain)
+	return len(read) != 1 || read[0] != plain
 }
 
 func (i *importer) user(o inherited) {
@@ -217,6 +236,9 @@ func knownOptions() []string {
 		names = append(names, name)
 	}
 	for name := range brokerOptions {
+		names = append(names, name)
+	}
+	for name := range aclOptions {
 		names = append(names, name)
 	}
 	slices.Sort(names)

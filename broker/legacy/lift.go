@@ -39,8 +39,8 @@ func (i *importer) lift() {
 // a profile has to be without that field, and when x2broker has the same one.
 func (i *importer) common(path string) (any, bool) {
 	var value any
+	var inherited []any // as [DEFAULT] came out, which is not the same for all: SHADOW has one host of it
 	same := len(i.Profiles) > 1 && path != "hosts.ids"
-	fromDefaults := false
 	for n, p := range i.Profiles {
 		f := p.field(path)
 		switch {
@@ -49,13 +49,30 @@ func (i *importer) common(path string) (any, bool) {
 		case f == nil:
 			same = false
 		case f.at.Section == defaultSection:
-			value, fromDefaults = f.value, true
-		case !fromDefaults:
+			inherited = append(inherited, f.value)
+		default:
 			same = same && (n == 0 || reflect.DeepEqual(value, f.value))
 			value = f.value
 		}
 	}
-	return value, (same || fromDefaults) && !reflect.DeepEqual(value, ownDefault(path))
+	if len(inherited) > 0 {
+		value, same = mostFrequent(inherited), true
+	}
+	return value, same && !reflect.DeepEqual(value, ownDefault(path))
+}
+
+// mostFrequent gives the value that is there most often, of several the first.
+func mostFrequent(values []any) any {
+	var distinct []any
+	var counts []int
+	for _, v := range values {
+		n := slices.IndexFunc(distinct, func(d any) bool { return reflect.DeepEqual(d, v) })
+		if n < 0 {
+			n, distinct, counts = len(distinct), append(distinct, v), append(counts, 0)
+		}
+		counts[n]++
+	}
+	return distinct[slices.Index(counts, slices.Max(counts))]
 }
 
 // settle leaves a field in a profile only where its default would say something

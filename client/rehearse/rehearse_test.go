@@ -310,3 +310,38 @@ func TestThePageShowsAReport(t *testing.T) {
 		t.Errorf("the page does not show:\n%s", b.String())
 	}
 }
+
+// TestWhatManyProfilesShareIsSaidOnce: a default that differs is one line, however
+// many profiles have it, and each of them counts.
+func TestWhatManyProfilesShareIsSaidOnce(t *testing.T) {
+	result := rehearse.Result{User: "anna", Profiles: 9, Differences: []rehearse.Finding{
+		{About: "login", Text: "the login is slow"},
+		{Profile: "p0", About: "server", Text: "server: none"},
+	}}
+	for i := range 9 {
+		result.Differences = append(result.Differences, rehearse.Finding{Profile: fmt.Sprint("p", i), About: "width", Text: "width: 800, not 1024"})
+	}
+	for _, profile := range []string{"p1", "p2"} {
+		result.Notes = append(result.Notes, rehearse.Finding{Profile: profile, About: "odd", Text: "odd: unknown"})
+	}
+	var r rehearse.Report
+	r.Add(result)
+	r.Add(rehearse.Result{User: "ben", Profiles: 1, Notes: result.Notes[:1]})
+	var b strings.Builder
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `anna: 11 differences
+    the login is slow
+    p0: server: none
+    p0, p1, p2, p3, p4 and 4 more: width: 800, not 1024
+ben: the same, 1 profile
+
+to know, but no difference:
+    p1, p2: odd: unknown
+`
+	got, _, _ := strings.Cut(b.String(), "\nleft behind")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+}

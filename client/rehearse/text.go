@@ -111,29 +111,46 @@ func (u Result) verdict() string {
 	return "the same, " + count(u.Profiles, "profile")
 }
 
-// notes gives each note once, by profile.
+// notes gives each note once.
 func (r *Report) notes() []string {
-	var out []string
+	var all []Finding
 	for _, u := range r.Users {
-		for _, line := range lines(u.Notes) {
-			if !slices.Contains(out, line) {
-				out = append(out, line)
+		for _, f := range u.Notes {
+			if !slices.Contains(all, f) {
+				all = append(all, f)
 			}
+		}
+	}
+	return lines(all)
+}
+
+// lines says what is the same of several profiles once.
+func lines(findings []Finding) []string {
+	profiles := map[string][]string{} // by text
+	for _, f := range findings {
+		if f.Profile != "" {
+			profiles[f.Text] = append(profiles[f.Text], f.Profile)
+		}
+	}
+	var out []string
+	for _, f := range findings {
+		if f.Profile == "" {
+			out = append(out, f.Text)
+		} else if names := profiles[f.Text]; names != nil { // else said with an earlier one
+			out = append(out, inShort(names)+": "+f.Text)
+			delete(profiles, f.Text)
 		}
 	}
 	return out
 }
 
-func lines(findings []Finding) []string {
-	var out []string
-	for _, f := range findings {
-		if f.Profile == "" {
-			out = append(out, f.Text)
-			continue
-		}
-		out = append(out, f.Profile+": "+f.Text)
+// inShort names profiles on one line; JSON has them all.
+func inShort(names []string) string {
+	const most = 5
+	if n := len(names); n > most+1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
 	}
-	return out
+	return strings.Join(names, ", ")
 }
 
 // left says what the rehearsal leaves behind.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/x2broker/x2broker/broker/check"
 	"github.com/x2broker/x2broker/broker/legacy"
@@ -26,7 +28,7 @@ type importCmd struct {
 // Help says what the command does, below its usage.
 func (importCmd) Help() string {
 	return `Makes a site of the files of the Python broker x2gobroker: each profile becomes a CUE file of its own, hosts become
-servers, and who saw a profile there sees it here. Comments are kept.
+servers, and who saw a profile there sees it here. Comments on profiles are kept.
 
 Every option ends in the site, in a note or in a loss. A note tells what is different without harm. A loss tells what
 the old broker did and the site does not; with losses nothing is written, unless you accept them.`
@@ -45,6 +47,9 @@ type importReport struct {
 
 // Run makes a site of the old broker's files.
 func (c *importCmd) Run(ctx context.Context, io stdio) error {
+	if c.Config != "" && within(c.Config, c.Out) {
+		return fmt.Errorf("import: --config %s is in the directory of the site: the settings are this machine's, so name a file outside of %s", c.Config, c.Out)
+	}
 	imported, err := c.read()
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
@@ -55,7 +60,9 @@ func (c *importCmd) Run(ctx context.Context, io stdio) error {
 	}
 	if n := len(report.Losses); n > 0 && !c.AcceptLosses {
 		err = fmt.Errorf("import: %s, so that nothing was written: mend the old files, or accept with --accept-losses", plural(n, "loss", "losses"))
-	} else if err = c.write(ctx, imported, &report); err != nil {
+	} else if err = c.write(ctx, imported, &report); err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("import: %w, so that nothing was written", context.Cause(ctx))
+	} else if err != nil {
 		err = fmt.Errorf("import: %w", err)
 	}
 	report.Written = err == nil
@@ -110,7 +117,36 @@ func (c *importCmd) read() (*legacy.Import, error) {
 	if err := errors.Join(errConf, errProfiles); err != nil {
 		return nil, err
 	}
+	if s, ok := settingsSection(profiles); ok {
+		return nil, fmt.Errorf("%s:%d: [%s] is a section of x2gobroker.conf, not a profile: name x2gobroker.conf first, x2gobroker-sessionprofiles.conf second",
+			profiles.Name, s.Line, s.Name)
+	}
 	return legacy.New(conf, profiles, c.Config != ""), nil
+}
+
+// settingsSection finds a section that only x2gobroker.conf has: the files are in
+// the wrong order.
+func settingsSection(profiles *legacy.File) (*legacy.Section, bool) {
+	for _, s := range profiles.Sections {
+		if s.Name != "global" && !strings.HasPrefix(s.Name, "broker_") {
+			continue
+		}
+		if !slices.ContainsFunc(s.Options, func(o legacy.Option) bool { return o.Name == "name" || o.Name == "host" || o.Name == "command" }) {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// within reports whether a file is in a directory or below it, as their paths say.
+func within(file, dir string) bool {
+	f, errFile := filepath.Abs(file)
+	d, errDir := filepath.Abs(dir)
+	if err := errors.Join(errFile, errDir); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(d, f)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 func parseLegacy(name string) (*legacy.File, error) {
