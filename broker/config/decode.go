@@ -27,7 +27,7 @@ type raw struct {
 	}
 	Listen         rawListen
 	Authenticators []rawAuthenticator
-	Groups         []rawDirectory
+	Groups         []rawAuthenticator
 	Ticket         struct {
 		Lifetime      string
 		KeyRotation   string
@@ -95,7 +95,7 @@ func decode(filename string, data []byte) (*raw, error) {
 	}
 	if err := errors.Join(
 		checkTyped(schema, given, filename, "authenticators", map[string]string{"static": "#Static", "ldap": "#LDAP", "https": "#HTTPS", "none": "#None", "pam": "#PAM"}),
-		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP"}),
+		checkTyped(schema, given, filename, "groups", map[string]string{"ldap": "#LDAP", "pam": "#PAMGroups"}),
 	); err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func (r *raw) fill(c *Config, p *problems) {
 func (a rawAuthenticator) authenticator(p *problems) Authenticator {
 	switch a.Type {
 	case "pam":
-		return Authenticator{PAM: p.pam(a.Socket), MaxAge: identity.MaxLookupAge}
+		return Authenticator{PAM: p.pam("authenticators.pam", a.Socket), MaxAge: p.age("authenticators.pam.maxAge", a.MaxAge, identity.MaxLookupAge)}
 	case "ldap":
 		return Authenticator{LDAP: a.rawDirectory.config("authenticators.ldap", p), MaxAge: p.age("authenticators.ldap.maxAge", a.MaxAge, identity.MaxLookupAge)}
 	case "https":

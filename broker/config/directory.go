@@ -16,7 +16,8 @@ const maxGroupAge = time.Hour
 
 // GroupSource is a source of groups beside the authenticators.
 type GroupSource struct {
-	LDAP   *ldap.Config
+	LDAP   *ldap.Config // one of both is set
+	PAM    *PAM
 	MaxAge time.Duration // of its answers
 }
 
@@ -83,7 +84,9 @@ func (c *Config) warnOfReadable() {
 		}
 	}
 	for _, g := range c.Groups {
-		files = append(files, g.LDAP.PasswordFile)
+		if g.LDAP != nil {
+			files = append(files, g.LDAP.PasswordFile)
+		}
 	}
 	slices.Sort(files)
 	for _, file := range slices.Compact(files) {
@@ -114,6 +117,10 @@ func (p *problems) absolute(field, name string) {
 
 func (r *raw) fillGroups(c *Config, p *problems) {
 	for _, g := range r.Groups {
+		if g.Type == "pam" {
+			c.Groups = append(c.Groups, GroupSource{PAM: p.pam("groups.pam", g.Socket), MaxAge: p.age("groups.pam.maxAge", g.MaxAge, maxGroupAge)})
+			continue
+		}
 		c.Groups = append(c.Groups, GroupSource{LDAP: g.config("groups.ldap", p), MaxAge: p.age("groups.ldap.maxAge", g.MaxAge, maxGroupAge)})
 		if g.GroupSearch == nil {
 			p.add("groups.ldap.groupSearch", "is missing: say where this directory has its groups")

@@ -47,6 +47,24 @@ groups: [{`+directory+`, groupSearch: {base: "dc=g", memberOf: true, nested: "ad
 	}
 }
 
+func TestTheMachineIsAskedForUsersAndForGroups(t *testing.T) {
+	got, err := load(t, `authenticators: [{type: "pam", socket: "/a", maxAge: "5s"}]
+groups: [{type: "pam", socket: "/g", maxAge: "10m"}]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]config.Authenticator{{PAM: &config.PAM{Socket: "/a"}, MaxAge: 5 * time.Second}}, got.Authenticators); diff != "" {
+		t.Errorf("authenticators (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]config.GroupSource{{PAM: &config.PAM{Socket: "/g"}, MaxAge: 10 * time.Minute}}, got.Groups); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
+	}
+	if _, err := load(t, "authenticators: [{type: \"pam\"}]\ngroups: [{type: \"pam\", groupSearch: base: \"dc=g\"}]\n"); err == nil || !strings.Contains(err.Error(), "groupSearch: unknown field") {
+		t.Errorf("a field of another type: %v", err)
+	}
+}
+
 func TestEveryFieldOfAnEndpointIsRead(t *testing.T) {
 	got, err := load(t, `authenticators: [{
 	type: "https", name: "mine", url: "https://a/login", lookupURL: "https://a/user", caFile: "/ca", tokenFile: "/t"

@@ -42,11 +42,15 @@ func keepAnswers(chain *identity.Chain, members []identity.Authenticator, cfg *c
 		}
 	}
 	for _, g := range cfg.Groups {
-		directory, err := openDirectory(*g.LDAP, log)
-		if err != nil {
+		var source identity.GroupSource
+		if g.PAM != nil {
+			source = authd.NewClient(g.PAM.Socket)
+		} else if directory, err := openDirectory(*g.LDAP, log); err != nil {
 			return fmt.Errorf("groups: %w", err)
+		} else {
+			source = directory
 		}
-		if err := chain.AddGroups(directory, g.MaxAge, time.Now); err != nil {
+		if err := chain.AddGroups(source, g.MaxAge, time.Now); err != nil {
 			return err
 		}
 	}

@@ -303,6 +303,20 @@ func TestALookupNeedsAValidAccount(t *testing.T) {
 	}
 }
 
+func TestGroupsAreThoseOfAValidAccount(t *testing.T) {
+	c, _ := start(t, nil)
+	if got, err := c.Groups(t.Context(), "alice"); err != nil || len(got) != 2 {
+		t.Errorf("alice: %v, %v", got, err)
+	}
+	if got, err := c.Groups(t.Context(), "bob"); !errors.Is(err, identity.ErrUnknownUser) {
+		t.Errorf("bob: %v, %v; want unknown, who has no groups", got, err)
+	}
+	// As unknown he would lose the groups that he is denied something by.
+	if got, err := c.Groups(t.Context(), "expired"); err == nil || errors.Is(err, identity.ErrUnknownUser) {
+		t.Errorf("expired: %v, %v; want an error, which denies", got, err)
+	}
+}
+
 func TestAConversationPassesPromptsOn(t *testing.T) {
 	c, _ := start(t, nil)
 	var seen []identity.Prompt

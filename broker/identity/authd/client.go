@@ -43,6 +43,7 @@ type Client struct {
 var (
 	_ identity.Authenticator   = (*Client)(nil)
 	_ identity.Lookuper        = (*Client)(nil)
+	_ identity.GroupSource     = (*Client)(nil)
 	_ identity.Converser       = (*Client)(nil)
 	_ identity.PasswordChanger = (*Client)(nil)
 	_ identity.Decoy           = (*Client)(nil)
@@ -90,6 +91,14 @@ func (c *Client) Lookup(ctx context.Context, name string) (identity.Identity, er
 		return identity.Identity{}, fmt.Errorf("%w: %w", identity.ErrUnknownUser, err)
 	}
 	return id, err
+}
+
+// Groups gives the groups that the machine has for a user whom somebody else let
+// in, identity.ErrUnknownUser if it does not have him. An account that has
+// expired there is an error, which denies the login.
+func (c *Client) Groups(ctx context.Context, name string) ([]string, error) {
+	id, err := c.decide(ctx, c.lookups, lookupTime, Request{kind: kindLookup, Name: name}, dialogue{})
+	return id.Groups, err
 }
 
 // ChangePassword has PAM check the password of the credentials and set the new

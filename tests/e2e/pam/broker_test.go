@@ -18,6 +18,11 @@ import (
 func withBroker(t *testing.T) (*brokertest.Broker, *helper) {
 	t.Helper()
 	h := start(t)
+	return broker(t, fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.socket)), h
+}
+
+func broker(t *testing.T, authenticators string) *brokertest.Broker {
+	t.Helper()
 	repo := brokertest.NewRepo(t, brokertest.Files{
 		"site.cue": `package site
 
@@ -30,9 +35,9 @@ profiles: office: {name: "Office", hosts: ids: ["here"], access: groups: ["games
 deny contains "not from here" if input.client.address == "127.0.0.9"
 `,
 	})
-	b := brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\"}\nstateDir: %q\nauthenticators: [{type: \"pam\", socket: %q}]\n", repo.URL(), t.TempDir(), h.socket))
+	b := brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\"}\nstateDir: %q\n", repo.URL(), t.TempDir())+authenticators)
 	b.WaitReady()
-	return b, h
+	return b
 }
 
 // post sends what X2Go Client sends, in its order.
@@ -145,5 +150,24 @@ func TestATicketEndsWithTheAccount(t *testing.T) {
 	command(t, "", "usermod", "--lock", carol)
 	if answer := post(t, b, home, list, carol, "", authid); answer != "Access denied\n" {
 		t.Errorf("list: %q", answer)
+	}
+}
+
+// The password is of broker.cue, the groups are of the machine.
+func TestGroupsOfTheMachineAreAddedToOthersUsers(t *testing.T) {
+	pamRules(t, shipped(t))
+	dora := newUser(t, "dora", "")
+	h := start(t)
+	b := broker(t, brokertest.Users(t, map[string][]string{dora: nil, "nobody-here": nil})+
+		fmt.Sprintf("groups: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.socket))
+	if answer := post(t, b, home, list, dora, dora+"-pw", ""); !strings.Contains(answer, "[office]") {
+		t.Errorf("a member of games: %q", answer)
+	}
+	if answer := post(t, b, home, list, "nobody-here", "nobody-here-pw", ""); !strings.Contains(answer, "Access granted") || strings.Contains(answer, "[office]") {
+		t.Errorf("one whom the machine does not know: %q", answer)
+	}
+	command(t, "", "gpasswd", "--delete", dora, "games")
+	if answer := post(t, b, home, list, dora, dora+"-pw", ""); strings.Contains(answer, "[office]") {
+		t.Errorf("no member any more: %q", answer)
 	}
 }
