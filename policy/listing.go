@@ -56,6 +56,6 @@ func (l *Listing) lasting() bool {
 
 // bytes estimates what a listing takes, with what frontends make of it.
 func (l *Listing) bytes() int {
-	const each = 1 << 10 // a profile as INI
+	const each = 2 << 10 // a profile as INI and as JSON
 	return 512 + each*(len(l.Profiles)+len(l.Failed))
 }

@@ -39,17 +39,19 @@ func (s *Service) Assign(ctx context.Context, req Request) (out Assigned, err er
 		out.Profiles = []Assignment{{s.zeroconf.Profiles[0].Profile, zeroconfHost, zeroconfPort}}
 		return out, nil
 	}
+	left := 0
 	for _, p := range d.visible(ctx).Profiles {
 		if ctx.Err() != nil {
 			return Assigned{}, d.refuse(ctx, errNoServer, "the request ended", slog.Any("error", context.Cause(ctx)))
 		}
 		choice, err := s.farm.Choose(ctx, d.snap.Catalog, d.snap.Policy, d.request, p)
 		if err != nil {
-			d.note(ctx, slog.LevelInfo, "profile left out", slog.String("profile", p.ID), slog.Any("error", err))
+			left++
+			d.note(ctx, slog.LevelDebug, "profile left out", slog.String("profile", p.ID), slog.Any("error", err))
 			continue
 		}
 		out.Profiles = append(out.Profiles, Assignment{p, choice.Server.Address, choice.Server.Port})
 	}
-	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(out.Profiles)))
+	d.note(ctx, slog.LevelInfo, "listed", slog.Int("profiles", len(out.Profiles)), slog.Int("without_server", left))
 	return out, nil
 }

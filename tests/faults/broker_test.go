@@ -53,6 +53,7 @@ type broker struct {
 	url    string // where users come
 	hook   string // where the forge calls
 	newest string // id of the commit that was pushed last
+	before string // and of the one before
 }
 
 // patience is how long a test waits for what the broker should say soon: some of
@@ -118,6 +119,7 @@ func (b *broker) start() {
 	})
 	operated := &admin.Broker{
 		Keeper: b.keeper, Version: "test", Started: time.Now(), Now: time.Now, Worker: func() (string, int) { return "", compiler.Starts() },
+		Doors: func() admin.Doors { return admin.Doors{} }, Entry: gate.Status,
 	}
 	operated.Webhook = admin.NewWebhook(admin.GitHub, []byte(hookSecret), b.keeper.Nudge, admin.NewMetrics(operated), time.Now, log)
 	mux := http.NewServeMux()
@@ -174,6 +176,7 @@ func (b *broker) push(id string, more ...string) {
 // commit commits, and gives the commit's id.
 func (b *broker) commit(c gittest.Commit) string {
 	b.Helper()
+	b.before = b.newest
 	if b.sign == nil {
 		b.newest = b.repo.Commit(c)
 		return b.newest
