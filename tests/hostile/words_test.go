@@ -106,7 +106,7 @@ func TestNoFileIsNamedFromARequest(t *testing.T) {
 		t.Errorf("beside the state directory: %v, %v", beside, err)
 	}
 	for file := range v.files() {
-		if slices.Contains(names, filepath.Base(file)) || !regexp.MustCompile(`^/(git/[A-Za-z0-9./-]+|[a-z-]+(\.[a-z]+)?)$`).MatchString(file) {
+		if slices.Contains(names, filepath.Base(file)) || !regexp.MustCompile(`^/(git/[A-Za-z0-9./-]+|[a-z-]+(\.[a-z0-9]+){0,2})$`).MatchString(file) {
 			t.Errorf("there is a file %q", file)
 		}
 	}
