@@ -42,8 +42,8 @@ func units(t *testing.T) (dir string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// It wants to see the program.
-			text := strings.ReplaceAll(string(data), "/usr/bin/x2broker", brokertest.Binary(t))
+			// It wants to see the programs.
+			text := strings.NewReplacer("/usr/bin/x2broker", brokertest.Binary(t), "/usr/sbin/x2broker-authd", brokertest.Binary(t)).Replace(string(data))
 			if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +60,7 @@ func analyze(args ...string) (string, error) {
 func TestUnitFilesAreGood(t *testing.T) {
 	dir := units(t)
 	files, err := filepath.Glob(filepath.Join(dir, "x2broker*"))
-	if err != nil || len(files) < 4 {
+	if err != nil || len(files) < 6 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	for _, file := range files {
