@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
 	"github.com/x2broker/x2broker/broker/source/gittest"
 )
@@ -59,6 +60,7 @@ var network = []fault{
 		},
 		begin: func(b *broker) {
 			b.https.Instead(needToken("geheim-2"))
+			b.looksInVain()
 			b.push("two")
 		},
 		mend: func(b *broker) { b.write(b.source.Auth.TokenFile, "geheim-2\n") },
@@ -71,6 +73,7 @@ var network = []fault{
 		},
 		begin: func(b *broker) {
 			b.ssh.ChangeHostKey()
+			b.looksInVain()
 			b.push("two")
 		},
 		mend: func(b *broker) { b.write(b.ssh.KnownHostsFile, b.ssh.KnownHost(b.ssh.Addr)) },
@@ -80,6 +83,7 @@ var network = []fault{
 		setup: func(b *broker) { b.source.Auth.CAFile = gittest.WriteFile(b, "ca.pem", b.read(b.https.CAFile)) },
 		begin: func(b *broker) {
 			b.write(b.source.Auth.CAFile, anotherCA(b))
+			b.looksInVain()
 			b.push("two")
 		},
 		mend: func(b *broker) { b.write(b.source.Auth.CAFile, string(b.read(b.https.CAFile))) },
@@ -91,6 +95,7 @@ var network = []fault{
 		},
 		begin: func(b *broker) {
 			namesFail.Store(true)
+			b.looksInVain()
 			b.push("two")
 		},
 		mend: func(*broker) { namesFail.Store(false) },
@@ -102,6 +107,13 @@ func (b *broker) fails(f gittest.Fault) {
 	b.Helper()
 	b.proxy.Fail(f, 50_000)
 	b.push("two", "profiles/lab.cue", "package site\n\n// "+randomText(300_000)+"\n")
+}
+
+// looksInVain waits until a look at the repository has failed: one that began
+// before the fault must not find what is pushed after it.
+func (b *broker) looksInVain() {
+	b.Helper()
+	b.await("a look that fails", func(_ string, s snapshot.Status) bool { return s.Failures > 0 })
 }
 
 // lives has connections work again.
