@@ -30,7 +30,7 @@ func BenchmarkRestart(b *testing.B) {
 			state, file := b.TempDir(), b.TempDir()+"/broker.cue"
 			address := freeAddress(b)
 			settings := fmt.Sprintf("site: {url: %q, poll: \"1h\"}\nstateDir: %q\nlisten: http: %q\n", repo.URL(), state, address) +
-				brokertest.Users(b, map[string][]string{"alice": {"group7"}})
+				brokertest.Users(b, map[string][]string{"carol": {"group7"}})
 			if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 				b.Fatal(err)
 			}
@@ -76,11 +76,11 @@ func answered(b *testing.B, file, address string) (stop func(look func(pid int))
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	alice := &client.Client{URL: "http://" + address + "/plain/", User: "alice", Password: "alice-pw"}
+	carol := &client.Client{URL: "http://" + address + "/plain/", User: "carol", Password: "carol-pw"}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
-		_, err := alice.List(ctx)
+		_, err := carol.List(ctx)
 		if err == nil {
 			break
 		}
