@@ -17,7 +17,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,7 +97,7 @@ func New(c Config) (identity.Authenticator, error) {
 	if err := checkURL("url", c.URL); err != nil {
 		return fail(err)
 	}
-	roots, err := readCAs(c.CAFile)
+	roots, err := identity.ReadCAs(c.CAFile)
 	if err != nil {
 		return fail(fmt.Errorf("caFile: %w", err))
 	}
@@ -131,21 +130,6 @@ func checkURL(field, s string) error {
 		return fmt.Errorf("%s: %q is no https URL, like \"https://accounts.example.org/x2broker/login\"", field, s)
 	}
 	return nil
-}
-
-func readCAs(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // those of the system
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
-	}
-	return pool, nil
 }
 
 // question is the body of a request.

@@ -9,10 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/x2broker/x2broker/broker/identity"
 )
 
 // Defaults of a [Config].
@@ -142,7 +143,7 @@ func newDialer(c Config, now func() time.Time, log *slog.Logger) (*dialer, []str
 			return nil, nil, fmt.Errorf("passwordFile: %w", err)
 		}
 	}
-	roots, err := readCAs(c.CAFile)
+	roots, err := identity.ReadCAs(c.CAFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("caFile: %w", err)
 	}
@@ -184,21 +185,6 @@ func parseServer(s string, roots *x509.CertPool) (*server, error) {
 		tls:     u.Scheme == "ldaps",
 		config:  &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12},
 	}, nil
-}
-
-func readCAs(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // those of the system
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
-	}
-	return pool, nil
 }
 
 func onLoopback(hostport string) bool {
