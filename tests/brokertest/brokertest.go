@@ -261,6 +261,23 @@ func (b *Broker) Client(user, from string) *client.Client {
 	return &client.Client{URL: b.URL(), User: user, Password: user + "-pw", HTTP: HTTPFrom(from)}
 }
 
+// Sees are the ids of the profiles that a client is given, or "access denied".
+func Sees(tb testing.TB, c *client.Client) string {
+	tb.Helper()
+	profiles, err := c.List(context.Background())
+	if errors.Is(err, client.ErrDenied) {
+		return "access denied"
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var ids []string
+	for _, p := range profiles {
+		ids = append(ids, p.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
 // HTTPFrom is an HTTP client that connects from the given loopback address.
 func HTTPFrom(from string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: Deadline}

@@ -6,13 +6,11 @@ package endpoint
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -66,19 +64,19 @@ authenticators: [{
 		{"alice", "falsch", "access denied"},
 		{"bob", "geheim", "access denied"},
 	} {
-		if got := sees(t, as(b, c.name, c.password)); got != c.want {
+		if got := brokertest.Sees(t, as(b, c.name, c.password)); got != c.want {
 			t.Errorf("%s %s: %s\n%s", c.name, c.password, got, b.Log())
 		}
 	}
 
 	alice := as(b, "ALICE", "geheim")
-	sees(t, alice)
+	brokertest.Sees(t, alice)
 	alice.Password = ""
-	if got := sees(t, alice); got != "mine staff" {
+	if got := brokertest.Sees(t, alice); got != "mine staff" {
 		t.Errorf("by ticket: %s", got)
 	}
 	stop()
-	if got := sees(t, alice); got != "access denied" {
+	if got := brokertest.Sees(t, alice); got != "access denied" {
 		t.Errorf("by ticket, the program away: %s", got)
 	}
 }
@@ -87,22 +85,6 @@ func as(b *brokertest.Broker, name, password string) *client.Client {
 	c := b.Client(name, "127.0.0.1")
 	c.Password = password
 	return c
-}
-
-func sees(t *testing.T, c *client.Client) string {
-	t.Helper()
-	profiles, err := c.List(context.Background())
-	if errors.Is(err, client.ErrDenied) {
-		return "access denied"
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
-	for _, p := range profiles {
-		ids = append(ids, p.ID)
-	}
-	return strings.Join(ids, " ")
 }
 
 // start runs the program on a free port and waits until it listens.

@@ -4,8 +4,6 @@
 package ldap
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,23 +61,6 @@ func serve(t *testing.T, settings string) *brokertest.Broker {
 
 const walk = `groupSearch: {base: "ou=groups,dc=example,dc=org", nested: "walk"}`
 
-// sees are the ids of the profiles that a client is given.
-func sees(t *testing.T, c *client.Client) string {
-	t.Helper()
-	profiles, err := c.List(context.Background())
-	if errors.Is(err, client.ErrDenied) {
-		return "access denied"
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
-	for _, p := range profiles {
-		ids = append(ids, p.ID)
-	}
-	return strings.Join(ids, " ")
-}
-
 func as(b *brokertest.Broker, name, password, from string) *client.Client {
 	c := b.Client(name, from)
 	c.Password = password
@@ -113,7 +94,7 @@ func TestUsersOfADirectoryLogIn(t *testing.T) {
 				} {
 					key := c.name + " " + c.password
 					want[key] = c.want
-					got[key] = sees(t, as(b, c.name, c.password, fmt.Sprintf("127.0.1.%d", i+1)))
+					got[key] = brokertest.Sees(t, as(b, c.name, c.password, fmt.Sprintf("127.0.1.%d", i+1)))
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("(-want +got):\n%s\n%s", diff, b.Log())
@@ -132,7 +113,7 @@ func TestAnotherAuthorityIsRefused(t *testing.T) {
 	s.ca = certificates(t, t.TempDir())
 	for _, server := range []string{"ldap://" + s.plain, "ldaps://" + s.secure} {
 		b := s.broker(t, server, "")
-		if got := sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
+		if got := brokertest.Sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
 			t.Errorf("%s: %s", server, got)
 		}
 		b.WaitLog("password not looked at.*certificate signed by unknown authority")
@@ -143,7 +124,7 @@ func TestAnotherAuthorityIsRefused(t *testing.T) {
 func TestNoPasswordInClear(t *testing.T) {
 	s := newSlapd(t)
 	b := s.broker(t, "ldap://"+s.plain, "startTLS: false")
-	if got := sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
+	if got := brokertest.Sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
 		t.Error(got)
 	}
 	b.WaitLog("password not looked at.*Confidentiality Required")
@@ -157,22 +138,22 @@ func TestADirectoryThatWasAwayIsAskedAgain(t *testing.T) {
 	s := newSlapd(t)
 	b := s.broker(t, "ldaps://"+s.secure, walk)
 	alice := as(b, "alice", "alice-pw", "127.0.0.1")
-	if got := sees(t, alice); got != all || alice.Ticket == "" {
+	if got := brokertest.Sees(t, alice); got != all || alice.Ticket == "" {
 		t.Fatalf("%s, ticket %q", got, alice.Ticket)
 	}
 	s.stop()
-	if got := sees(t, alice); got != "access denied" {
+	if got := brokertest.Sees(t, alice); got != "access denied" {
 		t.Errorf("with a ticket, the directory away: %s", got)
 	}
 	b.WaitLog("password not looked at")
 	s.start()
-	if got := sees(t, alice); got != all {
+	if got := brokertest.Sees(t, alice); got != all {
 		t.Errorf("the directory is back: %s\n%s", got, b.Log())
 	}
 	second := newSlapd(t)
 	s.stop()
 	both := serve(t, "authenticators: [{"+strings.Replace(second.directory("ldaps://"+second.secure, walk), "servers: [", fmt.Sprintf("servers: [%q, ", "ldaps://"+s.secure), 1)+"}]\n")
-	if got := sees(t, as(both, "alice", "alice-pw", "127.0.0.1")); got != all {
+	if got := brokertest.Sees(t, as(both, "alice", "alice-pw", "127.0.0.1")); got != all {
 		t.Errorf("with a second server: %s\n%s", got, both.Log())
 	}
 }
@@ -182,7 +163,7 @@ func TestWhoLosesAGroupOrTheAccountLosesIt(t *testing.T) {
 	s := newSlapd(t)
 	b := s.broker(t, "ldaps://"+s.secure, walk)
 	alice := as(b, "alice", "alice-pw", "127.0.0.1")
-	if got := sees(t, alice); got != all {
+	if got := brokertest.Sees(t, alice); got != all {
 		t.Fatal(got)
 	}
 	s.tool("ldapmodify", `dn: cn=staff,ou=groups,dc=example,dc=org
@@ -191,7 +172,7 @@ delete: member
 member: uid=alice,ou=people,dc=example,dc=org
 `)
 	alice.Password = ""
-	if got := sees(t, alice); got != "mine open" {
+	if got := brokertest.Sees(t, alice); got != "mine open" {
 		t.Errorf("by ticket, out of the group: %s", got)
 	}
 	s.tool("ldapmodify", `dn: uid=alice,ou=people,dc=example,dc=org
@@ -199,11 +180,11 @@ changetype: modify
 replace: employeeType
 employeeType: expired
 `)
-	if got := sees(t, alice); got != "access denied" {
+	if got := brokertest.Sees(t, alice); got != "access denied" {
 		t.Errorf("by ticket, expired: %s", got)
 	}
 	alice.Password = "alice-pw"
-	if got := sees(t, alice); got != "access denied" {
+	if got := brokertest.Sees(t, alice); got != "access denied" {
 		t.Errorf("by password, expired: %s", got)
 	}
 	b.WaitLog(`login denied.*reason="account expired"`)
@@ -214,12 +195,12 @@ func TestGroupsOfADirectoryForUsersOfATable(t *testing.T) {
 	b := serve(t, brokertest.Users(t, map[string][]string{"alice": nil, "carol": nil})+
 		"groups: [{"+s.directory("ldaps://"+s.secure, walk)+"}]\n")
 	for name, want := range map[string]string{"alice": all, "carol": "open"} {
-		if got := sees(t, as(b, name, name+"-pw", "127.0.0.1")); got != want {
+		if got := brokertest.Sees(t, as(b, name, name+"-pw", "127.0.0.1")); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	s.stop()
-	if got := sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
+	if got := brokertest.Sees(t, as(b, "alice", "alice-pw", "127.0.0.1")); got != "access denied" {
 		t.Errorf("groups that cannot be told: %s", got)
 	}
 	b.WaitLog(`reason="authenticator failed".*groups from`)
