@@ -40,6 +40,7 @@ func newDoorTo(t *testing.T, s *Static, rounds *atomic.Int64, members ...Authent
 			Chain:    newChain(t, members...),
 			Tickets:  newTickets(t, clock, func(c *TicketConfig) { c.Logger = log.Logger() }),
 			Throttle: newThrottle(clock),
+			Clock:    clock.Now,
 			Logger:   log.Logger(),
 		}),
 		t: t, clock: clock, static: s, rounds: rounds, log: log,

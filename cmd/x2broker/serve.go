@@ -212,7 +212,7 @@ func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 			return nil, err
 		}
 	}
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, Logger: log})
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, ProofTime: cfg.Ticket.Lifetime, Logger: log})
 	return &entry{gate, tickets, throttle}, nil
 }
 
