@@ -61,7 +61,7 @@ func Usage(err error) Result {
 	if !errors.As(err, &usage) {
 		return failure(err.Error())
 	}
-	text := []byte(usage.Text + "\n")
+	text := []byte(usage.Text)
 	if usage.Stdout {
 		return Result{Stdout: text, Code: usage.Code}
 	}
@@ -76,8 +76,11 @@ func (d *Door) Run(ctx context.Context, r command.Request, p *session.Proof) Res
 	}
 	var out bytes.Buffer
 	mark(&out, r.Begin)
-	result := Result{}
-	if !r.Silent {
+	var result Result
+	switch {
+	case r.WhoAmI:
+		out.WriteString(p.User() + "\n")
+	case !r.Silent:
 		result = d.answer(ctx, &out, r, p)
 	}
 	mark(&out, r.End)
