@@ -44,6 +44,7 @@ type Config struct {
 	StateDir       string
 	Verify         Verify
 	Webhook        Webhook
+	SSH            SSH
 
 	// Warnings are things that an operator should know, one sentence each.
 	Warnings []string

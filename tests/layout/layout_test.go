@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"broker/frontend/plain":    {"broker/session", "broker/frontend"},
 	"broker/frontend/json":     {"broker/session", "broker/frontend"},
 	"broker/frontend/uccs":     {"broker/session", "broker/frontend"},
+	"broker/frontend/ssh/keys": {},
 	"broker/frontend/doortest": {"*"},
 	"broker/admin":             {"schema", "broker/session", "broker/snapshot", "broker/farm"},
 	"broker/check":             {"schema", "policy", "broker/snapshot", "broker/source"},
