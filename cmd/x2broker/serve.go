@@ -35,6 +35,7 @@ type serveCmd struct {
 	Site       string `placeholder:"DIR|URL" help:"Site to serve, instead of site.url in broker.cue."`
 	Ref        string `placeholder:"BRANCH" help:"Branch of the site's Git repository. Default: main."`
 	ListenHTTP string `name:"listen-http" placeholder:"ADDR" help:"host:port to answer HTTP on. Default: 127.0.0.1:8080."`
+	ListenSSH  string `name:"listen-ssh" placeholder:"ADDR" help:"host:port of the built-in SSH server. Default: off."`
 	StateDir   string `placeholder:"DIR" help:"Where the broker keeps what must survive a restart. Default: /var/lib/x2broker."`
 	Verbose    bool   `short:"v" help:"Log more."`
 }
@@ -104,6 +105,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 			return usageError(fmt.Errorf("frontends.zeroconf: %w", err))
 		}
 	}
+	sshDoor, err := newSSHDoor(cfg, doors, service, entry, log)
+	if err != nil {
+		return usageError(err)
+	}
 	ops.broker.Keeper = keeper
 	ops.show(doors)
 	ops.broker.Entry = entry.gate.Status
@@ -118,10 +123,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("starting", "version", version(), "site", src.String(), "listen", doors.addresses(), "state", cfg.StateDir)
-	if demo != nil {
+	if demo != nil && len(doors.all) > 0 {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, doors.all, log, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
+	return serve(ctx, server, doors.all, log, sshDoor.serve, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -140,6 +145,7 @@ func (c *serveCmd) settings() (*config.Config, error) {
 		{c.Site, &cfg.Site.URL},
 		{c.Ref, &cfg.Site.Ref},
 		{c.ListenHTTP, &cfg.Listen.HTTP},
+		{c.ListenSSH, &cfg.Listen.SSH},
 		{c.StateDir, &cfg.StateDir},
 	} {
 		if o.flag != "" {
@@ -151,6 +157,7 @@ func (c *serveCmd) settings() (*config.Config, error) {
 
 // entry is what lets users in, and what of it must be kept.
 type entry struct {
+	chain    *identity.Chain
 	gate     *identity.Gate
 	tickets  *identity.Tickets
 	throttle *identity.Throttle
@@ -213,7 +220,7 @@ func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 		}
 	}
 	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, ProofTime: cfg.Ticket.Lifetime, Logger: log})
-	return &entry{gate, tickets, throttle}, nil
+	return &entry{chain, gate, tickets, throttle}, nil
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {

@@ -43,6 +43,10 @@ func NewDoor(service *session.Service, zeroconf bool, log *slog.Logger) *Door {
 type Result struct {
 	Stdout, Stderr []byte
 	Code           int
+
+	// End says that nothing was granted. X2Go Client then shows its login form,
+	// and sends what is typed there only if the connection has ended.
+	End bool
 }
 
 // Exec runs the command line of an SSH exec request.
@@ -61,7 +65,7 @@ func Usage(err error) Result {
 	if !errors.As(err, &usage) {
 		return failure(err.Error())
 	}
-	text := []byte(usage.Text + "\n")
+	text := []byte(usage.Text)
 	if usage.Stdout {
 		return Result{Stdout: text, Code: usage.Code}
 	}
@@ -76,8 +80,11 @@ func (d *Door) Run(ctx context.Context, r command.Request, p *session.Proof) Res
 	}
 	var out bytes.Buffer
 	mark(&out, r.Begin)
-	result := Result{}
-	if !r.Silent {
+	var result Result
+	switch {
+	case r.WhoAmI:
+		out.WriteString(p.User() + "\n")
+	case !r.Silent:
 		result = d.answer(ctx, &out, r, p)
 	}
 	mark(&out, r.End)
@@ -118,7 +125,7 @@ func (d *Door) answer(ctx context.Context, b *bytes.Buffer, r command.Request, p
 		b.WriteString(body)
 	}
 	b.WriteByte('\n')
-	return Result{}
+	return Result{End: err != nil || form["task"] == "setpass"}
 }
 
 // fail says that there is no answer, and no more than a stranger may know.
