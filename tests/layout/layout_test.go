@@ -68,6 +68,8 @@ var mayImport = map[string][]string{
 	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/proxies":    {"*"},
 	"tests/e2e/pam":        {"*"},
+	"tests/e2e/openssh":    {"*"},
+	"tests/e2e/ssh":        {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},
 	"tests/golden":         {"*"},

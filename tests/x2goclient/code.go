@@ -3,29 +3,28 @@ package x2goclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
-	"slices"
 )
 
 // EnterCode types a second factor into the small dialog that X2Go Client opens
 // when an SSH broker asks for one with a text that it knows: `Verification
 // code:`, `One-time password (OATH) for`, `passcode:`, `Enter PASSCODE:`, or
-// `YubiKey for`, at the beginning of a line. It waits for the n-th such question
-// and until the client has read the answer.
+// `YubiKey for`, at the beginning of a line. It waits for the n-th such question.
 func (c *Client) EnterCode(ctx context.Context, n int, code string) error {
 	if _, err := c.WaitLog(ctx, n, `Verification code request`); err != nil {
 		return err
 	}
+	return c.EnterSecret(ctx, code)
+}
+
+// EnterSecret types into the dialog that the client opens for a secret that an
+// SSH broker needs and its form does not have: a password where a key was not
+// enough, or the passphrase of a key.
+func (c *Client) EnterSecret(ctx context.Context, secret string) error {
 	if _, err := c.WaitWindow(ctx, c.at); err != nil {
 		return err
 	}
-	if err := errors.Join(c.Type(code), c.Enter()); err != nil {
-		return err
-	}
-	return c.await(ctx, fmt.Sprintf("window %q to close", c.at), func() (bool, error) {
-		return !slices.Contains(c.Titles(), c.at), nil
-	})
+	return errors.Join(c.Type(secret), c.Enter())
 }
 
 // AnswerPrompt types into the card "Terminal output", which X2Go Client shows
