@@ -80,6 +80,11 @@ profiles: {
 		"listen: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n"+
 		fmt.Sprintf("ssh: authorizedKeys: [%q]\n", o.keys+"/{user}")+settings+authenticators)
 	o.WaitReady()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(o.Log())
+		}
+	})
 	return o
 }
 
