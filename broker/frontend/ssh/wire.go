@@ -32,8 +32,8 @@ const (
 	// which the queue is used.
 	newKeys = 4
 
-	// together is how long that packet waits for the next.
-	together = 5 * time.Millisecond
+	// holdTime is how long that packet waits for the next.
+	holdTime = 5 * time.Millisecond
 )
 
 var errTooMuch = errors.New("the client sends more than any client has to say")
@@ -42,6 +42,7 @@ var errTooMuch = errors.New("the client sends more than any client has to say")
 type wire struct {
 	net.Conn
 	writeTime time.Duration // for a packet
+	holdTime  time.Duration
 	closed    chan struct{}
 	once      sync.Once
 
@@ -57,7 +58,7 @@ type wire struct {
 }
 
 func newWire(nc net.Conn, writeTime time.Duration) *wire {
-	w := &wire{Conn: nc, writeTime: writeTime, closed: make(chan struct{})}
+	w := &wire{Conn: nc, writeTime: writeTime, holdTime: holdTime, closed: make(chan struct{})}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -142,7 +143,7 @@ func (w *wire) hold(b []byte) {
 	w.sending.Lock()
 	defer w.sending.Unlock()
 	w.held = bytes.Clone(b)
-	time.AfterFunc(together, func() { _ = w.send(nil) }) // an error closes it
+	time.AfterFunc(w.holdTime, func() { _ = w.send(nil) }) // an error closes it
 }
 
 func (w *wire) send(b []byte) error {

@@ -9,12 +9,13 @@ import (
 )
 
 // pieces gives what a client reads at once when the server writes packets.
-func pieces(t *testing.T, packets ...string) []string {
+func pieces(t *testing.T, hold time.Duration, packets ...string) []string {
 	t.Helper()
 	here, there := net.Pipe()
 	defer there.Close()
 	w := newWire(here, time.Minute)
 	defer w.Close()
+	w.holdTime = hold
 	go func() {
 		for _, p := range packets {
 			if _, err := w.Write([]byte(p)); err != nil {
@@ -37,14 +38,14 @@ func pieces(t *testing.T, packets ...string) []string {
 
 // X2Go Client offers RSA keys only if it knows in time what the server accepts.
 func TestWhatIsAcceptedComesWithTheNewKeys(t *testing.T) {
-	if diff := cmp.Diff([]string{"1", "2", "3", "45", "6"}, pieces(t, "1", "2", "3", "4", "5", "6")); diff != "" {
+	if diff := cmp.Diff([]string{"1", "2", "3", "45", "6"}, pieces(t, time.Hour, "1", "2", "3", "4", "5", "6")); diff != "" {
 		t.Errorf("pieces (-want +got):\n%s", diff)
 	}
 }
 
 // Clients that do not ask for it wait for the keys alone.
 func TestTheNewKeysComeIfThereIsNothingToGoWithThem(t *testing.T) {
-	if diff := cmp.Diff([]string{"1", "2", "3", "4"}, pieces(t, "1", "2", "3", "4")); diff != "" {
+	if diff := cmp.Diff([]string{"1", "2", "3", "4"}, pieces(t, time.Millisecond, "1", "2", "3", "4")); diff != "" {
 		t.Errorf("pieces (-want +got):\n%s", diff)
 	}
 }
