@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"strings"
 )
 
 // EnterCode types a second factor into the small dialog that X2Go Client opens
@@ -31,7 +32,8 @@ func (c *Client) EnterSecret(ctx context.Context, secret string) error {
 // in its main window for every other question of an SSH broker. It waits for the
 // question with that text.
 func (c *Client) AnswerPrompt(ctx context.Context, prompt, answer string) error {
-	if _, err := c.WaitLog(ctx, 1, `SSH (?:Session prompt|Interaction update):"`+regexp.QuoteMeta(prompt)+`"`); err != nil {
+	shown := regexp.QuoteMeta(strings.ReplaceAll(prompt, "\n", `\n`))
+	if _, err := c.WaitLog(ctx, 1, `SSH (?:Session prompt|Interaction update):"`+shown+`"`); err != nil {
 		return err
 	}
 	return errors.Join(c.display.focus(c.window), c.Type(answer), c.Enter())

@@ -24,8 +24,7 @@ import (
 type desk struct {
 	*brokertest.Broker
 	*helper
-	t     *testing.T
-	state string // directory
+	t *testing.T
 }
 
 func newDesk(t *testing.T, settings string) *desk {
@@ -148,4 +147,66 @@ func TestASecondFactorIsAskedForByX2GoClient(t *testing.T) {
 			sees(ctx, t, c, 1)
 		})
 	}
+}
+
+// A text that X2Go Client does not know is shown in its window, with what PAM
+// said before it.
+func TestAnyOtherQuestionIsShownByX2GoClient(t *testing.T) {
+	code := module(t, "code", `
+#include <string.h>
+#include <security/pam_modules.h>
+#include <security/pam_ext.h>
+int pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv) {
+	char *said = NULL;
+	pam_info(h, "Look at your token");
+	if (pam_prompt(h, PAM_PROMPT_ECHO_OFF, &said, "Answer to challenge 7: ") != PAM_SUCCESS || !said) return PAM_CONV_ERR;
+	return strcmp(said, "123 ü€") ? PAM_AUTH_ERR : PAM_SUCCESS;
+}
+`)
+	alice := newUser(t, "alice", "süß")
+	pamRules(t, "auth requisite pam_unix.so nodelay\nauth required "+code+"\naccount required pam_unix.so\n")
+	d := newDesk(t, "")
+	ctx := deadline(t)
+	c := d.client(ctx, alice)
+	// With the word "challenge" the client would hang.
+	must(t, c.Login("süß"), c.AnswerPrompt(ctx, "Look at your token\nAnswer to question 7: ", "123 ü€"))
+	sees(ctx, t, c, 1)
+	c.Close()
+
+	c = d.client(ctx, alice)
+	must(t, c.Login("süß"), c.AnswerPrompt(ctx, "Look at your token\nAnswer to question 7: ", "124"))
+	must(t, c.Dismiss(ctx, "Authentication failed."), c.Login("süß"))
+}
+
+// The new password is good for the next connection, and the old connection for
+// nothing: what is typed into the form counts.
+func TestX2GoClientChangesAPasswordOverSSH(t *testing.T) {
+	pamRules(t, shipped(t))
+	const first, second = "sweet 100%&+", `Quite ü 'another'; $(1) "`
+	alice := newUser(t, "alice", first)
+	d := newDesk(t, "")
+	ctx := deadline(t)
+	c := d.client(ctx, alice, "--change-broker-pass")
+	must(t, c.Login(first))
+	sees(ctx, t, c, 1)
+	must(t, c.ChangePassword(ctx, first, second))
+	d.WaitLog(`msg="password changed"`)
+	must(t, c.Dismiss(ctx, "Error"), c.Login(first), c.Dismiss(ctx, "Authentication failed."), c.Login(second))
+	sees(ctx, t, c, 2)
+	if text := d.Log() + d.text(); strings.Contains(text, "sweet") || strings.Contains(text, "Quite") {
+		t.Errorf("a password is in the log:\n%s", text)
+	}
+}
+
+// The account ends, and with it what a connection is good for.
+func TestALockedUserIsNotAnsweredOnHisConnection(t *testing.T) {
+	pamRules(t, shipped(t))
+	alice := newUser(t, "alice", "sweet")
+	d := newDesk(t, "")
+	ctx := deadline(t)
+	c := d.client(ctx, alice, "--change-broker-pass")
+	must(t, c.Login("sweet"))
+	sees(ctx, t, c, 1)
+	command(t, "", "usermod", "--lock", alice)
+	must(t, c.ChangePassword(ctx, "sweet", "Quite-another-1"), c.Dismiss(ctx, "Error"), c.Login("sweet"), c.Dismiss(ctx, "Authentication failed."))
 }
