@@ -76,6 +76,7 @@ var mayImport = map[string][]string{
 	"tests/faults":         {"*"},
 	"tests/hostile":        {"*"},
 	"tests/layout":         {"*"},
+	"tests/pamtest":        {"*"},
 	"tests/rehearse":       {"*"},
 	"tests/site":           {"*"},
 	"tests/x2goclient":     {},

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/x2broker/x2broker/tests/brokertest"
+	"github.com/x2broker/x2broker/tests/pamtest"
 	"github.com/x2broker/x2broker/tests/x2goclient"
 )
 
@@ -23,7 +24,7 @@ import (
 // behind it.
 type desk struct {
 	*brokertest.Broker
-	*helper
+	*pamtest.Helper
 	t *testing.T
 }
 
@@ -32,9 +33,9 @@ func newDesk(t *testing.T, settings string) *desk {
 	if missing := x2goclient.Missing(); len(missing) > 0 {
 		t.Fatal("these Debian packages are missing: ", strings.Join(missing, " "))
 	}
-	d := &desk{helper: start(t), t: t}
+	d := &desk{Helper: pamtest.Start(t), t: t}
 	d.Broker = broker(t, "listen: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n"+settings+
-		fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", d.socket))
+		fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", d.Socket))
 	return d
 }
 
@@ -119,8 +120,8 @@ func secretDir(t *testing.T) string {
 func TestASecondFactorIsAskedForByX2GoClient(t *testing.T) {
 	for name, rule := range factors {
 		t.Run(name, func(t *testing.T) {
-			alice := newUser(t, "alice", "sweet")
-			pamRules(t, "auth requisite pam_unix.so nodelay\n"+rule(t, alice)+"\naccount required pam_unix.so\n")
+			alice := pamtest.NewUser(t, "alice", "sweet")
+			pamtest.Rules(t, "auth requisite pam_unix.so nodelay\n"+rule(t, alice)+"\naccount required pam_unix.so\n")
 			d := newDesk(t, "")
 			ctx := deadline(t)
 
@@ -163,8 +164,8 @@ int pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 	return strcmp(said, "123 ü€") ? PAM_AUTH_ERR : PAM_SUCCESS;
 }
 `)
-	alice := newUser(t, "alice", "süß")
-	pamRules(t, "auth requisite pam_unix.so nodelay\nauth required "+code+"\naccount required pam_unix.so\n")
+	alice := pamtest.NewUser(t, "alice", "süß")
+	pamtest.Rules(t, "auth requisite pam_unix.so nodelay\nauth required "+code+"\naccount required pam_unix.so\n")
 	d := newDesk(t, "")
 	ctx := deadline(t)
 	c := d.client(ctx, alice)
@@ -181,9 +182,9 @@ int pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 // The new password is good for the next connection, and the old connection for
 // nothing: what is typed into the form counts.
 func TestX2GoClientChangesAPasswordOverSSH(t *testing.T) {
-	pamRules(t, shipped(t))
+	pamtest.Rules(t, pamtest.Shipped(t))
 	const first, second = "sweet 100%&+", `Quite ü 'another'; $(1) "`
-	alice := newUser(t, "alice", first)
+	alice := pamtest.NewUser(t, "alice", first)
 	d := newDesk(t, "")
 	ctx := deadline(t)
 	c := d.client(ctx, alice, "--change-broker-pass")
@@ -193,20 +194,20 @@ func TestX2GoClientChangesAPasswordOverSSH(t *testing.T) {
 	d.WaitLog(`msg="password changed"`)
 	must(t, c.Dismiss(ctx, "Error"), c.Login(first), c.Dismiss(ctx, "Authentication failed."), c.Login(second))
 	sees(ctx, t, c, 2)
-	if text := d.Log() + d.text(); strings.Contains(text, "sweet") || strings.Contains(text, "Quite") {
+	if text := d.Log() + d.Text(); strings.Contains(text, "sweet") || strings.Contains(text, "Quite") {
 		t.Errorf("a password is in the log:\n%s", text)
 	}
 }
 
 // The account ends, and with it what a connection is good for.
 func TestALockedUserIsNotAnsweredOnHisConnection(t *testing.T) {
-	pamRules(t, shipped(t))
-	alice := newUser(t, "alice", "sweet")
+	pamtest.Rules(t, pamtest.Shipped(t))
+	alice := pamtest.NewUser(t, "alice", "sweet")
 	d := newDesk(t, "")
 	ctx := deadline(t)
 	c := d.client(ctx, alice, "--change-broker-pass")
 	must(t, c.Login("sweet"))
 	sees(ctx, t, c, 1)
-	command(t, "", "usermod", "--lock", alice)
+	pamtest.Command(t, "", "usermod", "--lock", alice)
 	must(t, c.ChangePassword(ctx, "sweet", "Quite-another-1"), c.Dismiss(ctx, "Error"), c.Login("sweet"), c.Dismiss(ctx, "Authentication failed."))
 }
