@@ -85,14 +85,14 @@ profiles: [string]: {
 profiles: {
 	alice: {name: "Of alice", access: groups: ["x2bt-alice"]}
 	bob: {name: "Of bob", access: groups: ["x2bt-bob"]}
-	far: {name: "From far", access: {groups: ["games"], clients: ["192.0.2.0/24"]}}
+	far: {name: "From far", access: {groups: ["games"], from: ["192.0.2.0/24"]}}
 }
 `, port)})
 	pamtest.Rules(t, pamtest.Shipped(t))
-	h := pamtest.Start(t)
+	helper := pamtest.Start(t)
 	o.Broker = brokertest.Start(t, fmt.Sprintf("site: {url: %q, poll: \"100ms\"}\nstateDir: %q\n", repo.URL(), t.TempDir())+
 		fmt.Sprintf("listen: {http: \"127.0.0.1:0\", openssh: {path: %q, mode: \"0666\"}}\n", o.socket())+settings+
-		fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.Socket))
+		fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", helper.Socket))
 	o.WaitReady()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -134,6 +134,7 @@ func (o *office) sshd(env []string, settings ...string) *sshd {
 	d := &sshd{address: freeAddress(o.t), key: signer.PublicKey(), log: filepath.Join(o.dir, "sshd.log")}
 	lines := append([]string{
 		"ListenAddress " + d.address, "HostKey " + key, "PidFile none", "AuthorizedKeysFile " + o.dir + "/keys/%u",
+		"StrictModes no", // it would have nothing below /tmp
 		"KbdInteractiveAuthentication no", "UsePAM yes", "X11Forwarding yes", "PrintMotd no", "AcceptEnv LANG LC_*",
 	}, settings...)
 	log, err := os.Create(d.log)

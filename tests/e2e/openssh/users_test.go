@@ -88,16 +88,16 @@ func TestNobodyIsSomebodyElse(t *testing.T) {
 	d := o.sshd(nil)
 	h := o.home(d)
 	o.addKey(h, alice, bob)
-	for name, line := range map[string]string{
-		"--user":       o.command() + " --user " + bob + " --task listsessions",
-		"LOGNAME":      "LOGNAME=" + bob + " USER=" + bob + " " + o.command() + " --task listsessions",
-		"both":         "LOGNAME=" + bob + " " + o.command() + " --user " + bob + " --task listsessions",
-		"root":         "LOGNAME=root " + o.command() + " --user root --task listsessions",
-		"his original": "SSH_ORIGINAL_COMMAND='x --user " + bob + " --task listsessions' " + o.command(),
-		"--login":      o.command() + " --user " + bob + " --login " + alice + " --task listsessions",
+	for name, tt := range map[string]struct{ line, want string }{
+		"--user":       {o.command() + " --user " + bob + " --task listsessions", "Access denied"},
+		"root":         {"LOGNAME=root " + o.command() + " --user root --task listsessions", "Access denied"},
+		"both":         {"LOGNAME=" + bob + " " + o.command() + " --user " + bob + " --task listsessions", "Access denied"},
+		"his original": {"SSH_ORIGINAL_COMMAND='x --user " + bob + " --task listsessions' " + o.command(), "Access denied"},
+		"--login":      {o.command() + " --user " + bob + " --login " + alice + " --task listsessions", "Access denied"},
+		"LOGNAME":      {"LOGNAME=" + bob + " USER=" + bob + " " + o.command() + " --task listsessions", "[alice]"}, // is not looked at
 	} {
-		if out := o.ssh(d, h, alice, line); !strings.Contains(out, "Access denied") || strings.Contains(out, "granted") || strings.Contains(out, "[") {
-			t.Errorf("%s: %s is given\n%s", name, alice, out)
+		if out := o.ssh(d, h, alice, tt.line); !strings.Contains(out, tt.want) || strings.Contains(out, "[bob]") {
+			t.Errorf("%s: %s is given, instead of %s\n%s", name, alice, tt.want, out)
 		}
 	}
 	// And with a ticket of the other one.
