@@ -184,9 +184,7 @@ func TestCommandsAtTheSameTime(t *testing.T) {
 			}
 		})
 	}
-	for range 1 { // the others wait for this one, which asks for all
-		<-a.held
-	}
+	<-a.held // the others wait for this one, which asks for all
 	for end := time.Now().Add(deadline); ; {
 		s, err := c.NewSession()
 		check(t, err)
@@ -253,7 +251,7 @@ func TestWhoSendsWithoutEndIsEnded(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, users(t))
+			r := start(t, users(t), func(s *Server) { s.allowance = 32 << 10 })
 			before := runtime.NumGoroutine()
 			c := r.dial(t, config("alice", password()))
 			s, err := c.NewSession()
