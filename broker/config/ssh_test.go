@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -43,5 +44,25 @@ func TestMistakesAboutKeys(t *testing.T) {
 		if _, err := load(t, users+text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestTheSettingsOfThePageAboutSSH(t *testing.T) {
+	page, err := os.ReadFile("../../docs/ssh.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```cue\n")[1:]
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(text, "authenticators:") {
+			text += users
+		}
+		if _, err := load(t, text); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	if len(blocks) < 2 {
+		t.Errorf("the page shows settings %d times only", len(blocks))
 	}
 }
