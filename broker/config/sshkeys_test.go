@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,6 +26,7 @@ ssh: {
 		AuthorizedKeys: []string{"/etc/x2broker/keys/{user}", "/home/{user}/.ssh/authorized_keys"},
 		UserCAs:        []string{"/etc/x2broker/user-ca.pub"},
 		RevokedKeys:    "/etc/x2broker/revoked",
+		LoginTime:      2 * time.Minute,
 	}
 	if diff := cmp.Diff(want, c.SSH); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
