@@ -13,7 +13,7 @@ func pieces(t *testing.T, hold time.Duration, packets ...string) []string {
 	t.Helper()
 	here, there := net.Pipe()
 	defer there.Close()
-	w := newWire(here, time.Minute)
+	w := newWire(here, time.Minute, allowance)
 	defer w.Close()
 	w.holdTime = hold
 	go func() {
