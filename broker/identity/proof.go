@@ -131,7 +131,12 @@ func (g *Gate) connectAs(ctx context.Context, c Credentials, find func() (Identi
 		find = func() (Identity, error) { return g.chain.Authenticate(ctx, c) }
 	}
 	id, err := find()
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrUnknownUser):
+		// Whoever asks about a key may name anybody, as often as he likes.
+		g.log.DebugContext(ctx, "login denied", "reason", ReasonUnknownUser, "address", c.Address)
+		return nil, &DeniedError{Reason: ReasonUnknownUser}
+	case err != nil:
 		return nil, g.refuse(ctx, c, err)
 	}
 	return g.prove(id, c), nil

@@ -110,7 +110,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		return usageError(err)
 	}
 	ops.broker.Keeper = keeper
-	ops.show(doors)
+	ops.show(doors, sshDoor)
 	ops.broker.Entry = entry.gate.Status
 	server := &http.Server{
 		Handler:           routes(cfg, keeper, service, ops, log),

@@ -65,6 +65,7 @@ type Server struct {
 	o                   Options
 	lobby               *lobby
 	writeTime, keepEach time.Duration
+	allowance           int64
 
 	mu     sync.Mutex
 	open   int // connections after their login
@@ -73,7 +74,7 @@ type Server struct {
 
 // New returns a Server.
 func New(o Options) *Server {
-	return &Server{o: o, lobby: newLobby(), writeTime: writeTime, keepEach: keepEach, logins: map[Outcome]uint64{}}
+	return &Server{o: o, lobby: newLobby(), writeTime: writeTime, keepEach: keepEach, allowance: allowance, logins: map[Outcome]uint64{}}
 }
 
 // An Outcome is what became of steps of logins.
@@ -141,7 +142,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) {
 
 // handle serves one connection to its end.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
-	w := newWire(nc, s.writeTime)
+	w := newWire(nc, s.writeTime, s.allowance)
 	defer w.Close()
 	defer s.contain()
 	address := addressOf(w.RemoteAddr()) // may read a PROXY header
