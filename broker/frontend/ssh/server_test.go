@@ -32,10 +32,9 @@ profiles: bobs: {name: "Bob's", access: users: ["bob"]}
 // A running is a server for a test, with all that is behind it.
 type running struct {
 	*Server
-	addr  string
-	log   *doortest.Log
-	stop  func() // and waits until it has ended
-	count func(method, result string) uint64
+	addr string
+	log  *doortest.Log
+	stop func() // and waits until it has ended
 }
 
 // start starts a server for a broker, changed by each of with.

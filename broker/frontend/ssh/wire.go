@@ -24,8 +24,11 @@ const (
 // never more than the queue has room for.
 const (
 	leastPacket = 28               // bytes of the smallest packet, encrypted
+	overhead    = 25               // least bytes of a packet beside its payload: lengths, padding, MAC
 	queueRoom   = 15 * leastPacket // bytes that nobody may have looked at
-	pause       = 10 * time.Millisecond
+
+	// pause is for a goroutine that need not wait for anything, and is next.
+	pause = time.Millisecond
 
 	// newKeys is the packet of the server, counted with its version line, after
 	// which the queue is used.
@@ -44,10 +47,9 @@ type wire struct {
 
 	left    atomic.Int64 // bytes that may come
 	heard   atomic.Int64 // when something came last, in nanoseconds of Unix time
-	wrote   atomic.Int64 // packets, before the login
+	wrote   atomic.Int64 // packets
 	unseen  atomic.Int64 // at most as many bytes were handed on that nobody has looked at
 	working atomic.Int64 // who is not looking: calls of Write, steps of the login
-	in      atomic.Bool  // after the login
 }
 
 func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
@@ -100,28 +102,26 @@ func (w *wire) room() int {
 	}
 }
 
-// saw notes that a packet of so many bytes, or more, was looked at.
-func (w *wire) saw(bytes int) {
+// saw notes that a packet with a payload of so many bytes, or more, was looked
+// at.
+func (w *wire) saw(payload int) {
 	for {
 		unseen := w.unseen.Load()
-		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(max(bytes, leastPacket)), 0)) {
+		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(payload+overhead), 0)) {
 			return
 		}
 	}
 }
 
 // Write gives a client a while to take what it asked for. One call is one packet
-// at most. Before the login each packet answers one of the client.
+// at most.
 func (w *wire) Write(b []byte) (int, error) {
 	w.working.Add(1)
 	defer w.working.Add(-1)
 	if err := w.SetWriteDeadline(time.Now().Add(w.writeTime)); err != nil {
 		return 0, err
 	}
-	if !w.in.Load() {
-		w.wrote.Add(1)
-		w.saw(leastPacket)
-	}
+	w.wrote.Add(1)
 	n, err := w.Conn.Write(b)
 	if err != nil {
 		w.Close() // half a packet is of no use
