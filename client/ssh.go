@@ -1,0 +1,244 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// SSH says how to get in at a broker whose URL is ssh://host[:port]/path. The
+// path is the command that X2Go Client runs there; port is 22 if there is none.
+// A host whose key is not known is never told anything.
+type SSH struct {
+	KnownHosts   string   // file like OpenSSH's known_hosts, with all hosts that are trusted
+	Fingerprints []string // of the host's key, like SHA256:...; with any KnownHosts is not read
+
+	KeyFile string // private key to log in with; with the certificate KeyFile-cert.pub, if there is one
+	Agent   string // socket of an agent whose keys are tried after that
+
+	// Ask answers what the broker asks at login, and is asked for the passphrase
+	// of KeyFile and for the password where it is wanted and Client has none. nil:
+	// nobody answers, and the password of Client is given once.
+	Ask func(prompt string, echo bool) (string, error)
+	// Tell shows what the broker says at login; nil: nobody sees it.
+	Tell func(text string)
+
+	Timeout time.Duration // for one request, with connecting; 0: only the context counts
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// maxWords bounds in bytes what a broker may say on stderr or at once at login.
+const maxWords = 16 << 10
+
+// Close ends the connection of a client over SSH.
+func (c *Client) Close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// run asks over SSH. One connection serves all requests; one that has died
+// since the last is made anew.
+func (c *Client) run(ctx context.Context, fields url.Values) (granted, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return granted{}, err
+	}
+	if u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
+		return granted{}, fmt.Errorf("%q has no host or no path: the path is the command at the broker, like ssh://broker.example.edu/usr/bin/x2gobroker", c.URL)
+	}
+	fields.Set("authid", c.Ticket)
+	command, err := c.command(u.Path, fields)
+	if err != nil {
+		return granted{}, err
+	}
+	if c.SSH.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.SSH.Timeout)
+		defer cancel()
+	}
+	text, err := c.exchange(ctx, u, command)
+	if err != nil && !errors.Is(err, ErrDenied) {
+		c.Close()
+		if ended := ctx.Err(); errors.Is(ended, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer in time: %w", ended)
+		} else if ended != nil {
+			err = ended
+		}
+		return granted{}, &url.Error{Op: "ask", URL: c.URL, Err: err}
+	}
+	if err != nil {
+		return granted{}, err
+	}
+	return c.plain(text, false)
+}
+
+// exchange gives what the broker answers between the marker lines.
+func (c *Client) exchange(ctx context.Context, u *url.URL, command string) (string, error) {
+	var ch *channel
+	var err error
+	if c.conn != nil {
+		if ch, err = c.open(ctx); err != nil {
+			c.Close()
+		}
+	}
+	if c.conn == nil {
+		if err := c.connect(ctx, u); err != nil {
+			return "", err
+		}
+		if ch, err = c.open(ctx); err != nil {
+			return "", err
+		}
+	}
+	mark := newMark()
+	stdout, stderr, err := ch.exec(frame(command, mark))
+	if err != nil {
+		return "", err
+	}
+	text, ok := framed(stdout, mark)
+	if !ok {
+		return "", fmt.Errorf("is this a broker? The path in the URL is the command there, and its answer has no marker lines%s", said(stdout+stderr))
+	}
+	if strings.TrimSpace(text) == "" && stderr != "" {
+		return "", fmt.Errorf("the command in the path of the URL answers nothing%s", said(stderr))
+	}
+	return text, nil
+}
+
+// said quotes the beginning of a text, if there is any.
+func said(text string) string {
+	if text = strings.TrimSpace(text); text == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it says %q", firstLine(text))
+}
+
+// connect logs in, and looks whether commands run, as X2Go Client does first.
+func (c *Client) connect(ctx context.Context, u *url.URL) error {
+	port := u.Port()
+	if port == "" {
+		port = "22"
+	}
+	address := net.JoinHostPort(u.Hostname(), port)
+	check, kinds, err := c.SSH.hostKeys(address)
+	if err != nil {
+		return err
+	}
+	keys, done, err := c.SSH.signers()
+	if err != nil {
+		return err
+	}
+	defer done()
+	dial := c.SSH.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	secure := ssh.SupportedAlgorithms()
+	login := &login{SSH: c.SSH, user: c.User, password: c.Password}
+	authenticated, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
+		Config: ssh.Config{
+			KeyExchanges: secure.KeyExchanges,
+			Ciphers:      secure.Ciphers,
+			MACs:         slices.DeleteFunc(secure.MACs, func(name string) bool { return name == ssh.HMACSHA1 }),
+		},
+		User: c.User, Auth: login.methods(keys), AuthCallback: login.next,
+		HostKeyCallback: check, HostKeyAlgorithms: kinds,
+		BannerCallback: login.banner,
+		ClientVersion:  "SSH-2.0-x2broker",
+	})
+	if err != nil {
+		return login.explain(err)
+	}
+	c.conn = ssh.NewClient(authenticated, channels, requests)
+	ch, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ch.terminal(); err != nil {
+		return err
+	}
+	stdout, stderr, err := ch.exec(`echo "LOGIN OK"`)
+	if err == nil && !strings.Contains(stdout, "LOGIN OK") {
+		err = fmt.Errorf(`it does not answer echo "LOGIN OK", for which X2Go Client waits%s`, said(stdout+stderr))
+	}
+	return err
+}
+
+// A channel runs one command.
+type channel struct {
+	ssh.Channel
+	stop func() bool // the watch over the context
+	conn io.Closer
+}
+
+// open gives a channel. When ctx ends so does the connection, and with it all waiting.
+func (c *Client) open(ctx context.Context) (*channel, error) {
+	conn := c.conn
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	ch, requests, err := conn.OpenChannel("session", nil)
+	if err != nil {
+		stop()
+		var refused *ssh.OpenChannelError
+		if errors.As(err, &refused) {
+			return nil, fmt.Errorf("it opens no session: %s", Printable(refused.Message))
+		}
+		return nil, err
+	}
+	go ssh.DiscardRequests(requests) // ends with the channel; the exit code counts for nothing
+	return &channel{ch, stop, conn}, nil
+}
+
+// terminal asks for one of 80x24, which brokers must bear.
+func (ch *channel) terminal() error {
+	ok, err := ch.SendRequest("pty-req", true, ssh.Marshal(struct {
+		Term                         string
+		Columns, Rows, Width, Height uint32
+		Modes                        string
+	}{"xterm", 80, 24, 0, 0, "\x00"}))
+	if err == nil && !ok {
+		err = errors.New("it refuses a terminal, without which X2Go Client does not go on")
+	}
+	if err == nil {
+		_, err = ch.SendRequest("window-change", false, ssh.Marshal(struct{ Columns, Rows, Width, Height uint32 }{80, 24, 0, 0}))
+	}
+	return err
+}
+
+// exec gives what the command prints; of stderr the beginning.
+func (ch *channel) exec(command string) (stdout, stderr string, err error) {
+	defer ch.stop()
+	defer ch.Close()
+	ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	if err != nil {
+		return "", "", fmt.Errorf("it closed the connection: %w", err)
+	}
+	if !ok {
+		return "", "", errors.New("it runs no commands")
+	}
+	words := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(ch.Stderr(), maxWords))
+		_, _ = io.Copy(io.Discard, ch.Stderr())
+		words <- string(text)
+	}()
+	text, err := io.ReadAll(io.LimitReader(ch, maxReply+1))
+	if len(text) > maxReply {
+		ch.conn.Close()
+		err = fmt.Errorf("it sends more than %d MiB", maxReply>>20)
+	}
+	return string(text), <-words, err
+}
