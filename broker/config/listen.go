@@ -24,6 +24,7 @@ const (
 type Listen struct {
 	HTTP           string
 	HTTPS          string
+	SSH            string
 	Unix           Unix
 	Metrics        string // for Prometheus, in clear
 	TLS            TLS
@@ -63,10 +64,7 @@ func (r *rawListen) fill(c *Config, p *problems) {
 	if r.HTTP != nil {
 		l.HTTP = *r.HTTP
 	}
-	if r.SSH != "" {
-		p.add("listen.ssh", "this version has no SSH broker yet: leave it empty")
-	}
-	l.HTTPS, l.Metrics, l.TLS, l.ProxyProtocol = r.HTTPS, r.Metrics, r.TLS, r.ProxyProtocol
+	l.HTTPS, l.SSH, l.Metrics, l.TLS, l.ProxyProtocol = r.HTTPS, r.SSH, r.Metrics, r.TLS, r.ProxyProtocol
 	if l.HTTPS != "" && (l.TLS.Cert == "" || l.TLS.Key == "") {
 		p.add("listen.tls", "https needs the PEM files cert and key")
 	}
@@ -91,15 +89,20 @@ func (r *rawListen) fill(c *Config, p *problems) {
 
 // validate checks what flags may have changed.
 func (l *Listen) validate(c *Config, p *problems) {
-	if l.HTTP == "" && l.HTTPS == "" && l.Unix.Path == "" {
-		p.add("listen", "the broker would listen nowhere: give http, https or unix")
+	if l.HTTP == "" && l.HTTPS == "" && l.SSH == "" && l.Unix.Path == "" {
+		p.add("listen", "the broker would listen nowhere: give http, https, ssh or unix")
 	}
-	for _, a := range []struct{ field, address string }{{"listen.http", l.HTTP}, {"listen.https", l.HTTPS}, {"listen.metrics", l.Metrics}} {
+	for _, a := range []struct{ field, address, like string }{
+		{"listen.http", l.HTTP, DefaultListenHTTP},
+		{"listen.https", l.HTTPS, "0.0.0.0:443"},
+		{"listen.ssh", l.SSH, "0.0.0.0:2222"},
+		{"listen.metrics", l.Metrics, "127.0.0.1:9090"},
+	} {
 		if a.address == "" {
 			continue
 		}
 		if _, _, err := net.SplitHostPort(a.address); err != nil {
-			p.add(a.field, "%q is no host:port, like %q", a.address, DefaultListenHTTP)
+			p.add(a.field, "%q is no host:port, like %q", a.address, a.like)
 		}
 	}
 	if l.HTTP != "" && !loopback(l.HTTP) {
@@ -133,7 +136,12 @@ var (
 // loopbackOnly is whether nobody reaches the broker from another machine but
 // through a proxy that says who he is.
 func (c *Config) loopbackOnly() bool {
-	return (c.Listen.HTTP == "" || loopback(c.Listen.HTTP)) && (c.Listen.HTTPS == "" || loopback(c.Listen.HTTPS))
+	for _, address := range []string{c.Listen.HTTP, c.Listen.HTTPS, c.Listen.SSH} {
+		if address != "" && !loopback(address) {
+			return false
+		}
+	}
+	return true
 }
 
 func loopback(hostport string) bool {

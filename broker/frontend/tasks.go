@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -112,87 +113,103 @@ func (t *Tasks) keep(b *bytes.Buffer) {
 // answer does one task and writes the reply to b.
 func (t *Tasks) answer(r *http.Request, b *bytes.Buffer, form Form, zeroconf bool) error {
 	ctx := r.Context()
-	req := session.Request{
+	return Answer(ctx, t.Service, t.dialect, b, form, session.Request{
 		Credentials: session.Credentials{
 			Name: form["user"], Password: form["password"], Ticket: form["authid"], Address: Address(ctx),
 		},
 		Account:  form["login"],
 		Frontend: t.dialect.Name(),
 		Zeroconf: zeroconf,
-	}
-	switch task, profile := t.dialect.Asked(form); task {
+	})
+}
+
+// Answer does the task of the form for whoever the request is from, and writes
+// the reply to b. The error is one of broker/session.
+func Answer(ctx context.Context, s *session.Service, d Dialect, b *bytes.Buffer, form Form, req session.Request) error {
+	switch task, profile := d.Asked(form); task {
 	case "listsessions":
-		list, err := t.Service.List(ctx, req)
+		list, err := s.List(ctx, req)
 		if err != nil {
 			return err
 		}
-		t.dialect.Listed(b, list)
+		d.Listed(b, list)
 	case "selectsession":
-		selected, err := t.Service.Select(ctx, req, profile)
+		selected, err := s.Select(ctx, req, profile)
 		if err != nil {
 			return err
 		}
-		t.dialect.Selected(b, selected)
+		d.Selected(b, selected)
 	case "testcon":
 		// X2Go Client asks before anybody has logged in, and measures how long
 		// the answer takes.
-		if req.Name != "" {
-			if _, err := t.Service.Verify(ctx, req); err != nil {
+		if req.Name != "" || req.Proof != nil {
+			if _, err := s.Verify(ctx, req); err != nil {
 				return err
 			}
 		}
-		t.dialect.Tested(b)
+		d.Tested(b)
 	case "clientevent":
-		grant, err := t.Service.Event(ctx, req)
+		grant, err := s.Event(ctx, req)
 		if err != nil {
 			return err
 		}
-		t.dialect.Granted(b, form, grant)
+		d.Granted(b, form, grant)
 	case "setpass":
-		grant, err := t.Service.SetPassword(ctx, req, form["newpass"])
+		grant, err := s.SetPassword(ctx, req, form["newpass"])
 		if err != nil {
 			return err
 		}
-		t.dialect.PasswordSet(b, grant)
+		d.PasswordSet(b, grant)
 	default:
-		grant, err := t.Service.Login(ctx, req)
+		grant, err := s.Login(ctx, req)
 		if err != nil {
 			return err
 		}
-		t.dialect.Granted(b, form, grant)
+		d.Granted(b, form, grant)
 	}
 	return nil
 }
 
 // fail answers what cannot be granted.
 func (t *Tasks) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var (
-		bad     *FormError
-		denied  *session.DeniedError
-		refused *session.RefusedError
-	)
-	reply := func(status int, body string) {
-		if body == "" {
-			Fail(w, status, "")
-			return
-		}
-		Send(w, status, t.dialect.ContentType(), []byte(body))
-	}
-	switch {
-	case errors.As(err, &bad):
+	if bad := (*FormError)(nil); errors.As(err, &bad) {
 		t.Log.DebugContext(r.Context(), "bad request", "address", Address(r.Context()).String(), "reason", bad.Reason)
 		if t.Bad != nil {
 			t.Bad(bad.Status)
 		}
 		Fail(w, bad.Status, bad.Reason)
-	case errors.As(err, &denied):
-		RetryAfter(w, denied.RetryAfter)
-		reply(t.dialect.Denied(denied))
-	case errors.As(err, &refused):
-		reply(t.dialect.Refused(refused))
-	default:
-		FailService(w, r, t.Log, err)
+		return
 	}
+	status, body, ok := Refusal(t.dialect, err)
+	if denied := (*session.DeniedError)(nil); errors.As(err, &denied) {
+		RetryAfter(w, denied.RetryAfter)
+	}
+	switch {
+	case !ok:
+		FailService(w, r, t.Log, err)
+	case body == "":
+		Fail(w, status, "")
+	default:
+		Send(w, status, t.dialect.ContentType(), []byte(body))
+	}
+}
+
+// Refusal says how a request is refused; ok is false for errors that are no
+// refusal. Without a body it is the page of the status.
+func Refusal(d Dialect, err error) (status int, body string, ok bool) {
+	var (
+		denied  *session.DeniedError
+		refused *session.RefusedError
+	)
+	switch {
+	case errors.As(err, &denied):
+		status, body = d.Denied(denied)
+	case errors.As(err, &refused):
+		status, body = d.Refused(refused)
+	default:
+		return 0, "", false
+	}
+	return status, body, true
 }
 
 // RetryAfter says when to come again, unless that is at once.

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,10 +16,12 @@ type Reason string
 
 // The reasons.
 const (
-	ReasonNoAddress     Reason = "no client address" // no header to trust, or garbage in it
-	ReasonMalformed     Reason = "malformed"         // control characters, not UTF-8, too long
-	ReasonNoPassword    Reason = "no password"       // nor a good ticket
-	ReasonNoTicket      Reason = "no good ticket"    // for an event
+	ReasonNoAddress     Reason = "no client address"       // no header to trust, or garbage in it
+	ReasonMalformed     Reason = "malformed"               // control characters, not UTF-8, too long
+	ReasonNoPassword    Reason = "no password"             // nor a good ticket
+	ReasonNoTicket      Reason = "no good ticket"          // for an event
+	ReasonOtherUser     Reason = "says to be another user" // than the one who connected
+	ReasonProofEnded    Reason = "login has ended"         // of a connection
 	ReasonThrottled     Reason = "throttled"
 	ReasonUnknownUser   Reason = "unknown user"
 	ReasonWrongPassword Reason = "wrong password"
@@ -33,7 +36,7 @@ const (
 // is asked for.
 func (r Reason) level() slog.Level {
 	switch r {
-	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress, ReasonExpired, ReasonMustChange:
+	case ReasonUnknownUser, ReasonWrongPassword, ReasonAddress, ReasonExpired, ReasonMustChange, ReasonOtherUser, ReasonProofEnded:
 		return slog.LevelInfo
 	case ReasonError, ReasonNotTried:
 		return slog.LevelWarn
@@ -74,20 +77,25 @@ type authenticateFunc = func(context.Context, Credentials) (Identity, error)
 // required; without Tickets there are none, and without Shared no authid that
 // clients bring along.
 type GateConfig struct {
-	Chain    *Chain
-	Tickets  *Tickets
-	Shared   *Shared
-	Throttle *Throttle
-	Logger   *slog.Logger
+	Chain     *Chain
+	Tickets   *Tickets
+	Shared    *Shared
+	Throttle  *Throttle
+	ProofTime time.Duration    // how long a [Proof] is good; 0 for 10 h
+	Clock     func() time.Time // nil for time.Now
+	Logger    *slog.Logger
 }
 
 // Gate lets users in, by ticket or by password.
 type Gate struct {
-	chain    *Chain
-	tickets  *Tickets
-	shared   *Shared
-	throttle *Throttle
-	log      *slog.Logger
+	chain     *Chain
+	tickets   *Tickets
+	shared    *Shared
+	throttle  *Throttle
+	proofTime time.Duration
+	clock     func() time.Time
+	changed   passwordChanges
+	log       *slog.Logger
 }
 
 // NewGate returns a Gate. Tickets of static users whose password is not what it
@@ -96,7 +104,13 @@ func NewGate(c GateConfig) *Gate {
 	if c.Tickets != nil {
 		c.Tickets.rememberHashes(c.Chain)
 	}
-	return &Gate{chain: c.Chain, tickets: c.Tickets, shared: c.Shared, throttle: c.Throttle, log: c.Logger}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	return &Gate{
+		chain: c.Chain, tickets: c.Tickets, shared: c.Shared, throttle: c.Throttle,
+		proofTime: cmp.Or(c.ProofTime, defaultProofTime), clock: c.Clock, log: c.Logger,
+	}
 }
 
 // GateStatus says how logins are doing.
@@ -114,9 +128,10 @@ func (g *Gate) Status() GateStatus {
 	return s
 }
 
-// PasswordChanged ends the tickets of a user, as an authenticator names him:
-// they stand for a password that is none any more.
+// PasswordChanged ends the tickets of a user, as an authenticator names him, and
+// his proofs: they stand for a password that is none any more.
 func (g *Gate) PasswordChanged(id Identity) {
+	g.changed.note(id, g.clock(), g.proofTime)
 	if g.tickets != nil {
 		g.tickets.PasswordChanged(id.Authenticator, id.Name)
 	}
@@ -138,9 +153,10 @@ type Login struct {
 // same.
 func (l *Login) Renew() string { return l.renew() }
 
-// Login decides whether these credentials open the door. A good ticket does,
-// whatever the password, and is never throttled; any other is as none, and the
-// password decides. The error is always a *[DeniedError].
+// Login decides whether these credentials open the door. A proof does, or does
+// not, by itself. Else a good ticket does, whatever the password, and is never
+// throttled; any other is as none, and the password decides. The error is always
+// a *[DeniedError].
 func (g *Gate) Login(ctx context.Context, c Credentials) (*Login, error) {
 	return g.login(ctx, c, g.chain.Authenticate)
 }
@@ -152,6 +168,9 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 		return nil, g.deny(ctx, c, ReasonNoAddress)
 	case !ValidName(c.Name), !validPassword(c.Password):
 		return nil, g.deny(ctx, c, ReasonMalformed)
+	}
+	if c.Proof != nil {
+		return g.byProof(ctx, c)
 	}
 	login, unproven := g.byTicket(ctx, c)
 	if login != nil {
@@ -204,7 +223,7 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 // without effect: live is false. The error is always a *[DeniedError].
 func (g *Gate) Event(ctx context.Context, c Credentials) (id Identity, live bool, err error) {
 	c.Password = ""
-	if g.chain.Open() {
+	if g.chain.Open() || c.Proof != nil {
 		login, err := g.Login(ctx, c)
 		if err != nil {
 			return Identity{}, false, err

@@ -33,6 +33,11 @@ type Credentials struct {
 	Ticket   string     // the authid, "" for none; only a [Gate] looks at it, authenticators never see one
 	Address  netip.Addr // of the client; the zero value when it is not known
 
+	// Proof is that of the connection which the request comes through, nil where
+	// each request proves itself. Password and ticket then prove nothing; the
+	// name must be that of the proof, or "". Only a [Gate] looks at it.
+	Proof *Proof
+
 	// Domain says that the name may have a domain behind an @: if it is not let
 	// in, the part before it is tried. Only a [Gate] looks at it.
 	Domain bool

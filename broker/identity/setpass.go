@@ -61,11 +61,22 @@ func (c *Chain) ChangePassword(ctx context.Context, cred Credentials, newPasswor
 func (g *Gate) CanChangePassword() bool { return g.chain.CanChangePassword() }
 
 // ChangePassword changes the password of whoever these credentials are of; it is
-// throttled as a login is, and a ticket counts for nothing. allow is asked
-// before anything is changed. All tickets of the user end. The error is a
+// throttled as a login is, and a ticket counts for nothing. A proof will do for
+// some minutes after a login with the password. allow is asked before anything
+// is changed. All tickets and proofs of the user end. The error is a
 // *[DeniedError], a *[NotChangedError], ErrCannotChange, or that of allow.
 func (g *Gate) ChangePassword(ctx context.Context, c Credentials, newPassword string, allow func(Identity) error) error {
 	c.Ticket, c.Domain = "", false
+	if p := c.Proof; p != nil {
+		if _, err := g.byProof(ctx, c); err != nil {
+			return err
+		}
+		password := p.password.Load()
+		if password == nil {
+			return &NotChangedError{Text: "log in again with your password, and change it then"}
+		}
+		c.Name, c.Password, c.Proof = p.typed, *password, nil
+	}
 	switch {
 	case !validPassword(newPassword):
 		return &NotChangedError{Text: "the new password is too long, or has control characters in it"}
@@ -94,8 +105,6 @@ func (g *Gate) ChangePassword(ctx context.Context, c Credentials, newPassword st
 	case refused != nil:
 		return refused
 	}
-	if g.tickets != nil {
-		g.tickets.PasswordChanged(login.Identity.Authenticator, login.Identity.Name)
-	}
+	g.PasswordChanged(login.Identity)
 	return nil
 }

@@ -109,7 +109,7 @@ func (g *Gate) byShared(ctx context.Context, c Credentials) *Login {
 	if !slices.ContainsFunc(s.c.From, func(p netip.Prefix) bool { return p.Contains(addr) }) || !s.matches(c.Ticket) {
 		return nil
 	}
-	id, err := g.chain.find(ctx, c.Name)
+	id, err := g.chain.Find(ctx, c.Name)
 	if err != nil {
 		g.log.DebugContext(ctx, "a shared authid for nobody", "address", c.Address, "error", err)
 		return nil
@@ -132,19 +132,4 @@ func (ts *Tickets) wasGiven(c Credentials) bool {
 	}
 	key, known := ts.keys.Load().find(t.key)
 	return known && t.authentic(key) && (!ts.verifyAddress || clientNet(c.Address) == t.network)
-}
-
-// find asks the members that can look up, in order; the first that knows the
-// name decides.
-func (c *Chain) find(ctx context.Context, name string) (Identity, error) {
-	for _, m := range c.members {
-		if !c.CanLookup(m.Name()) {
-			continue
-		}
-		id, err := c.Lookup(ctx, m.Name(), name)
-		if !errors.Is(err, ErrUnknownUser) {
-			return id, err
-		}
-	}
-	return Identity{}, ErrUnknownUser
 }

@@ -177,7 +177,9 @@ func (ts *Tickets) Issue(id Identity, c Credentials) string {
 		return "" // displaced at once by logins from the future: the clock was set back
 	}
 	chain.minted = now
-	chain.prove(ts.passwordMark(t.chain, c.Password))
+	if c.Password != "" {
+		chain.prove(ts.passwordMark(t.chain, c.Password))
+	}
 	ts.counts.issued.Add(1)
 	return t.issue(ts.keys.Load().signing(now))
 }
@@ -339,7 +341,8 @@ func (u *Use) Turn() string {
 }
 
 // Resume is for a login with a password beside a ticket that was good but for
-// [ErrTicketUnproven]: the chain goes on, and knows the password from now on. It
+// [ErrTicketUnproven]: the chain goes on, and knows the password from now on; or
+// for one without a password, by a [Proof]. It
 // returns "" if a new chain is due.
 func (ts *Tickets) Resume(ctx context.Context, id Identity, c Credentials) string {
 	password := c.Password
@@ -351,7 +354,7 @@ func (ts *Tickets) Resume(ctx context.Context, id Identity, c Credentials) strin
 	next := use.Turn()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if chain := ts.chains[use.ticket.chain]; chain != nil && next != "" {
+	if chain := ts.chains[use.ticket.chain]; chain != nil && next != "" && password != "" {
 		chain.prove(ts.passwordMark(chain.id, password))
 	}
 	return next

@@ -1,11 +1,9 @@
 package listen
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -13,9 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 )
-
-// LookEach is how often the files of a certificate are looked at.
-const LookEach = 3 * time.Second
 
 // Files are PEM files.
 type Files struct {
@@ -32,7 +27,7 @@ type Certificates struct {
 	current atomic.Pointer[loaded]
 
 	mu     sync.Mutex
-	seen   []fs.FileInfo
+	stamps *Stamps
 	failed string
 }
 
@@ -49,7 +44,7 @@ type CertificateState struct {
 
 // LoadCertificates reads the files.
 func LoadCertificates(files Files, now func() time.Time, log *slog.Logger) (*Certificates, error) {
-	c := &Certificates{files: files, log: log, now: now, seen: stamps(files)}
+	c := &Certificates{files: files, log: log, now: now, stamps: NewStamps(files.Cert, files.Key, files.ClientCA)}
 	l, err := load(files)
 	if err != nil {
 		return nil, err
@@ -92,11 +87,20 @@ func (c *Certificates) State() CertificateState {
 func (c *Certificates) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reload(stamps(c.files))
+	c.stamps.Changed() // what changes from here on is seen next time
+	return c.reload()
 }
 
-func (c *Certificates) reload(seen []fs.FileInfo) error {
-	c.seen = seen // as they were before they are read: what changes since is seen next time
+// Look reloads if a file has changed.
+func (c *Certificates) Look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stamps.Changed() {
+		_ = c.reload() // logged
+	}
+}
+
+func (c *Certificates) reload() error {
 	l, err := load(c.files)
 	if err == nil && c.now().After(l.pair.Leaf.NotAfter) {
 		err = fmt.Errorf("certificate %s: has expired at %s", c.files.Cert, l.pair.Leaf.NotAfter.Format(time.RFC3339))
@@ -110,56 +114,6 @@ func (c *Certificates) reload(seen []fs.FileInfo) error {
 	c.current.Store(l)
 	c.log.Info("certificate loaded", "file", c.files.Cert, "until", l.pair.Leaf.NotAfter)
 	return nil
-}
-
-// look reloads if a file has changed.
-func (c *Certificates) look() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seen := stamps(c.files)
-	for i := range seen {
-		if changed(c.seen[i], seen[i]) {
-			_ = c.reload(seen) // logged
-			return
-		}
-	}
-}
-
-// Watch follows the files until the context ends; a signal has them read at
-// once.
-func (c *Certificates) Watch(ctx context.Context, now <-chan os.Signal) {
-	tick := time.NewTicker(LookEach)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			c.look()
-		case <-now:
-			_ = c.Reload() // logged
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// stamps tell changed files; nil for one that is not there.
-func stamps(files Files) []fs.FileInfo {
-	var out []fs.FileInfo
-	for _, name := range []string{files.Cert, files.Key, files.ClientCA} {
-		info, err := os.Stat(name)
-		if err != nil {
-			info = nil
-		}
-		out = append(out, info)
-	}
-	return out
-}
-
-func changed(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return (a == nil) != (b == nil)
-	}
-	return !a.ModTime().Equal(b.ModTime()) || a.Size() != b.Size() || !os.SameFile(a, b)
 }
 
 // Listener speaks TLS 1.2 and newer, with the curves and suites that Go

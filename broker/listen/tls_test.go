@@ -45,7 +45,7 @@ func TestANewCertificateIsShownWithoutARestart(t *testing.T) {
 	}
 	until := time.Now().Add(30 * time.Minute).Truncate(time.Second)
 	p.write("two.example", until)
-	c.look()
+	c.Look()
 	if got := shown(t, l, p.client(false)); got != "two.example" {
 		t.Errorf("shows %s, want two.example", got)
 	}
@@ -72,7 +72,7 @@ func TestACertificateThatCannotBeUsedChangesNothing(t *testing.T) {
 			p := newPair(t)
 			c, _, l := certificates(t, p, textLog(&out))
 			test.spoil(p)
-			c.look()
+			c.Look()
 			if got := shown(t, l, p.client(false)); got != "one.example" {
 				t.Errorf("shows %s, want the old one", got)
 			}
@@ -83,12 +83,12 @@ func TestACertificateThatCannotBeUsedChangesNothing(t *testing.T) {
 				t.Errorf("the log says nothing: %s", &out)
 			}
 			said := out.Len()
-			c.look() // the same files are not complained of each few seconds
+			c.Look() // the same files are not complained of each few seconds
 			if out.Len() != said {
 				t.Errorf("says it twice:\n%s", &out)
 			}
 			p.write("three.example", time.Now().Add(time.Hour))
-			c.look()
+			c.Look()
 			if got := shown(t, l, p.client(false)); got != "three.example" || c.State().Failed != "" {
 				t.Errorf("when it is right again: shows %s, %+v", got, c.State())
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestEveryRequestIsObserved(t *testing.T) {
-	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
+	s := New(noSite{}, noGate{t: t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	s.maxWait = time.Millisecond
 	var done []Done
 	s.Observe(func(d Done) { done = append(done, d) })

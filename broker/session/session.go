@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/farm"
@@ -49,6 +50,13 @@ type Gate interface {
 	// ChangePassword asks allow before it changes anything.
 	ChangePassword(ctx context.Context, c identity.Credentials, newPassword string, allow func(identity.Identity) error) error
 	Event(context.Context, identity.Credentials) (id identity.Identity, live bool, err error)
+
+	// Open says whether nobody needs a password. The others are for connections
+	// that prove once, for all their requests, who is there.
+	Open() bool
+	Connect(context.Context, identity.Credentials, identity.Ask) (*identity.Proof, error)
+	ConnectAs(context.Context, identity.Credentials) (*identity.Proof, error)
+	ConnectUID(ctx context.Context, uid uint32, name string, address netip.Addr) (*identity.Proof, error)
 }
 
 // Service offers the use cases. It is safe for concurrent use.
@@ -86,7 +94,7 @@ type Entry = identity.GateStatus
 type Request struct {
 	Credentials
 	Account  string // server account asked for (login=); "" is the user himself
-	Frontend string // "plain", "json" or "uccs", for policies
+	Frontend string // "plain", "json", "uccs" or "ssh", for policies
 	Zeroconf bool   // about the profile of [Service.Zeroconf], not about those of the site
 }
 

@@ -22,7 +22,10 @@ func (noSite) Wait(ctx context.Context) (*snapshot.Snapshot, error) {
 }
 
 // noGate fails the test when a password reaches it.
-type noGate struct{ t *testing.T }
+type noGate struct {
+	Gate // nil: the rest is not called
+	t    *testing.T
+}
 
 func (g noGate) Login(context.Context, identity.Credentials) (*identity.Login, error) {
 	g.t.Error("a password was looked at without a site")
@@ -42,7 +45,7 @@ func (g noGate) Event(context.Context, identity.Credentials) (identity.Identity,
 }
 
 func TestWithoutASiteRequestsEndAfterAWhile(t *testing.T) {
-	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
+	s := New(noSite{}, noGate{t: t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	s.maxWait = time.Millisecond
 	if _, err := s.List(t.Context(), Request{}); !errors.Is(err, ErrNotReady) {
 		t.Errorf("got %v, want ErrNotReady", err)
@@ -50,7 +53,7 @@ func TestWithoutASiteRequestsEndAfterAWhile(t *testing.T) {
 }
 
 func TestOnlySoManyRequestsWaitForTheFirstSite(t *testing.T) {
-	s := New(noSite{}, noGate{t}, nil, time.Now, slog.New(slog.DiscardHandler))
+	s := New(noSite{}, noGate{t: t}, nil, time.Now, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, maxWaiting)
 	for range maxWaiting {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/config"
+	"github.com/x2broker/x2broker/broker/frontend/ssh"
 	"github.com/x2broker/x2broker/broker/listen"
 )
 
@@ -20,8 +21,10 @@ import (
 type doors struct {
 	gate         *listen.Gate
 	certificates *listen.Certificates // nil without https
-	all          []net.Listener
-	names        []string // of all: "http 127.0.0.1:8080"
+	all          []net.Listener       // for HTTP
+	ssh          net.Listener         // nil for none
+	hostKeys     *ssh.HostKeys        // with ssh
+	names        []string             // of all and ssh: "http 127.0.0.1:8080"
 	log          *slog.Logger
 }
 
@@ -36,6 +39,11 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 	if l.HTTPS != "" {
 		if d.certificates, err = listen.LoadCertificates(listen.Files(l.TLS), time.Now, log); err != nil {
 			return nil, usageError(fmt.Errorf("listen.tls: %w", err))
+		}
+	}
+	if l.SSH != "" {
+		if d.hostKeys, err = ssh.LoadHostKeys(nil, cfg.StateDir, log); err != nil {
+			return nil, usageError(err)
 		}
 	}
 	fail := func(err error) (*doors, error) {
@@ -73,6 +81,14 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 		}
 		add("unix", d.gate.Listener(opened))
 	}
+	if l.SSH != "" {
+		opened, err := listen.TCP(l.SSH)
+		if err != nil {
+			return fail(fmt.Errorf("%w (choose another address with --listen-ssh or in broker.cue)", err))
+		}
+		d.ssh = d.gate.Listener(opened)
+		d.names = append(d.names, "ssh "+opened.Addr().String())
+	}
 	return d, nil
 }
 
@@ -85,26 +101,37 @@ func (d *doors) addresses() []string {
 	for _, l := range d.all {
 		out = append(out, l.Addr().String())
 	}
+	if d.ssh != nil {
+		out = append(out, "ssh "+d.ssh.Addr().String())
+	}
 	return out
 }
 
-// watch follows the files of the certificate, and SIGHUP, until the context
-// ends.
+// watch follows the files of the certificate and of the host keys, and SIGHUP,
+// until the context ends.
 func (d *doors) watch(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	if d.certificates == nil {
-		for {
-			select {
-			case <-hangup:
-				d.log.Info("SIGHUP: there is no certificate to load; broker.cue is read at the start only")
-			case <-ctx.Done():
-				return
-			}
+	var followers []listen.Follower
+	if d.certificates != nil {
+		followers = append(followers, d.certificates)
+	}
+	if d.hostKeys != nil {
+		followers = append(followers, d.hostKeys)
+	}
+	if len(followers) > 0 {
+		listen.Follow(ctx, hangup, followers...)
+		return
+	}
+	for {
+		select {
+		case <-hangup:
+			d.log.Info("SIGHUP: there is no certificate to load; broker.cue is read at the start only")
+		case <-ctx.Done():
+			return
 		}
 	}
-	d.certificates.Watch(ctx, hangup)
 }
 
 // state is for reports.

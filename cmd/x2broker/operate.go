@@ -115,7 +115,7 @@ const controlAgain = 2 * time.Second
 
 // answer answers operators until the context ends.
 func (o *operators) answer(ctx context.Context) {
-	for o.control == nil {
+	for said := ""; o.control == nil; {
 		select {
 		case <-time.After(controlAgain):
 		case <-ctx.Done():
@@ -127,7 +127,8 @@ func (o *operators) answer(ctx context.Context) {
 		}
 		if err == nil {
 			o.log.Info("state directory can be written, x2broker status works")
-		} else if !mayPass(err) {
+		} else if !mayPass(err) && err.Error() != said {
+			said = err.Error()
 			o.log.Error("state directory cannot be used", "dir", o.state.path, "err", err)
 		}
 	}

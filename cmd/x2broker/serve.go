@@ -35,6 +35,7 @@ type serveCmd struct {
 	Site       string `placeholder:"DIR|URL" help:"Site to serve, instead of site.url in broker.cue."`
 	Ref        string `placeholder:"BRANCH" help:"Branch of the site's Git repository. Default: main."`
 	ListenHTTP string `name:"listen-http" placeholder:"ADDR" help:"host:port to answer HTTP on. Default: 127.0.0.1:8080."`
+	ListenSSH  string `name:"listen-ssh" placeholder:"ADDR" help:"host:port of the built-in SSH server. Default: off."`
 	StateDir   string `placeholder:"DIR" help:"Where the broker keeps what must survive a restart. Default: /var/lib/x2broker."`
 	Verbose    bool   `short:"v" help:"Log more."`
 }
@@ -121,7 +122,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, doors.all, log, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
+	return serve(ctx, server, doors.all, log, sshServer(cfg, doors, service, log), keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -140,6 +141,7 @@ func (c *serveCmd) settings() (*config.Config, error) {
 		{c.Site, &cfg.Site.URL},
 		{c.Ref, &cfg.Site.Ref},
 		{c.ListenHTTP, &cfg.Listen.HTTP},
+		{c.ListenSSH, &cfg.Listen.SSH},
 		{c.StateDir, &cfg.StateDir},
 	} {
 		if o.flag != "" {
@@ -212,7 +214,7 @@ func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 			return nil, err
 		}
 	}
-	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, Logger: log})
+	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, ProofTime: cfg.Ticket.Lifetime, Logger: log})
 	return &entry{gate, tickets, throttle}, nil
 }
 

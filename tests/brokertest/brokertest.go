@@ -170,6 +170,7 @@ func Users(tb testing.TB, groups map[string][]string) string {
 // Broker is a running x2broker.
 type Broker struct {
 	Addr string // host:port that it listens on
+	SSH  string // the same of its SSH server, "" without
 	log  *log
 	cmd  *exec.Cmd
 	tb   testing.TB
@@ -200,8 +201,11 @@ func Serve(tb testing.TB, flags ...string) *Broker {
 	}
 	go func() { b.done <- b.cmd.Wait() }()
 	tb.Cleanup(func() { b.end(syscall.SIGTERM) })
-	match := b.WaitLog(`listen=\[([^ \]]+)`)
+	match := b.WaitLog(`listen="?\[([^ \]]+).*\n`)
 	b.Addr = match[1]
+	if ssh := regexp.MustCompile(`listen=[^\n]*\bssh ([0-9.:]+)`).FindStringSubmatch(b.Log()); ssh != nil {
+		b.SSH = ssh[1]
+	}
 	return b
 }
 

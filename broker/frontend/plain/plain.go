@@ -32,8 +32,11 @@ const granted = "Access granted\n"
 // New returns a handler for everything below /plain/. deniedStatus is the HTTP
 // status of refused logins.
 func New(o frontend.Options, deniedStatus int) http.Handler {
-	return frontend.NewTasks(dialect{deniedStatus}, o)
+	return frontend.NewTasks(Dialect(deniedStatus), o)
 }
+
+// Dialect is how X2Go Client asks and what it reads, over whatever.
+func Dialect(deniedStatus int) frontend.Dialect { return dialect{deniedStatus} }
 
 // dialect implements frontend.Dialect.
 type dialect struct{ deniedStatus int }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 )
@@ -24,9 +25,11 @@ func (r Rules) Digest() string {
 		Paths        []PathRule
 	}{Since: r.Since.String(), AllowRewrite: r.AllowRewrite, Revoked: r.Revoked, Paths: r.Paths}
 	for _, s := range r.Signers {
+		// Seconds, because a time may have a zone or a year that JSON cannot have.
+		begin, end := s.ValidAfter.Unix(), s.ValidBefore.Unix()
 		held := s.Keys.texts()
-		s.Keys = Keys{}
-		said.Signers = append(said.Signers, []any{s, held})
+		s.Keys, s.ValidAfter, s.ValidBefore = Keys{}, time.Time{}, time.Time{}
+		said.Signers = append(said.Signers, []any{s, begin, end, held})
 	}
 	for _, f := range r.Forges {
 		held := f.Keys.texts()
@@ -35,7 +38,7 @@ func (r Rules) Digest() string {
 	}
 	text, err := json.Marshal(said)
 	if err != nil {
-		panic(err) // texts, times and numbers always have JSON
+		panic(err) // texts and numbers always have JSON
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(text))
 }

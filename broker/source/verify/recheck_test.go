@@ -98,6 +98,7 @@ func TestRulesThatSayAnythingElseHaveAnotherDigest(t *testing.T) {
 		"namespace":   func(r *verify.Rules) { r.Signers[0].Namespaces = []string{"git"} },
 		"begin":       func(r *verify.Rules) { r.Signers[0].ValidAfter = now },
 		"end":         func(r *verify.Rules) { r.Signers[0].ValidBefore = now },
+		"odd zone":    func(r *verify.Rules) { r.Signers[0].ValidBefore = now.Add(time.Second).In(time.FixedZone("", 24*3600)) },
 		"key":         func(r *verify.Rules) { r.Signers[0].Keys = sshOf("carl") },
 		"whose key":   func(r *verify.Rules) { r.Signers[0].Keys, r.Signers[1].Keys = sshOf("bob"), sshOf("alice") },
 		"forge":       func(r *verify.Rules) { r.Forges[0].Name = "forgejo" },

@@ -1,0 +1,251 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/x2broker/x2broker/broker/session"
+)
+
+// Limits of a conversation.
+const (
+	maxPrompts  = 16
+	maxMessages = 16
+	maxMessage  = 4 << 10 // bytes, of all messages before a prompt
+)
+
+// Keys says whose keys count.
+type Keys interface {
+	// Authorized returns nil for a key with which this user may log in from the
+	// address; user is a canonical name, or one that nobody has.
+	Authorized(ctx context.Context, user string, key ssh.PublicKey, address netip.Addr) error
+}
+
+// A login is that of one connection. It keeps nothing of what a client has only
+// tried: who he is goes from the step that succeeded to the connection, with the
+// permissions of that step.
+type login struct {
+	server  *Server
+	ctx     context.Context // ends with the time for it
+	address netip.Addr
+}
+
+// proven is what a login has proved.
+type proven struct {
+	proof  *session.Proof
+	method string
+	key    string // fingerprint, "" without
+}
+
+// provenKey is that of the *proven in the permissions of a step.
+type provenKey struct{}
+
+func permit(p *proven) *ssh.Permissions {
+	return &ssh.Permissions{ExtraData: map[any]any{provenKey{}: p}}
+}
+
+// provenBy gives what a step has proved, nil for nothing.
+func provenBy(permissions *ssh.Permissions) *proven {
+	if permissions == nil {
+		return nil
+	}
+	p, _ := permissions.ExtraData[provenKey{}].(*proven)
+	return p
+}
+
+// algorithms are those without known weaknesses.
+func algorithms() (ssh.Config, []string) {
+	a := ssh.SupportedAlgorithms()
+	var macs []string
+	for _, mac := range a.MACs {
+		if mac != ssh.HMACSHA1 {
+			macs = append(macs, mac)
+		}
+	}
+	return ssh.Config{KeyExchanges: a.KeyExchanges, Ciphers: a.Ciphers, MACs: macs}, a.PublicKeyAuths
+}
+
+// config is what a connection is opened with.
+func (l *login) config() *ssh.ServerConfig {
+	o := l.server.o
+	c := &ssh.ServerConfig{ServerVersion: version, MaxAuthTries: maxTries}
+	c.Config, c.PublicKeyAuthAlgorithms = algorithms()
+	for _, key := range o.HostKeys.signers() {
+		c.AddHostKey(key)
+	}
+	if o.Banner != "" {
+		c.BannerCallback = func(ssh.ConnMetadata) string { return o.Banner }
+	}
+	if o.Keys != nil {
+		c.PublicKeyCallback, c.VerifiedPublicKeyCallback = l.publicKey, l.signed
+	}
+	if o.KeyAndPassword {
+		return c
+	}
+	steps := l.passwords(nil)
+	c.PasswordCallback, c.KeyboardInteractiveCallback = steps.PasswordCallback, steps.KeyboardInteractiveCallback
+	if o.Service.Open() {
+		c.NoClientAuth, c.NoClientAuthCallback = true, l.nothing
+	}
+	return c
+}
+
+// passwords are the steps that prove more than a key. After a key they must prove
+// that the same user is there.
+func (l *login) passwords(key *proven) ssh.ServerAuthCallbacks {
+	return ssh.ServerAuthCallbacks{
+		PasswordCallback: func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			c := l.credentials(meta)
+			c.Password = text(password)
+			proof, err := l.server.o.Service.Connect(l.ctx, c, nil)
+			return l.decide("password", key, proof, err)
+		},
+		KeyboardInteractiveCallback: func(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			talk := &conversation{challenge: challenge}
+			proof, err := l.server.o.Service.Connect(l.ctx, l.credentials(meta), talk.ask)
+			talk.end()
+			return l.decide("keyboard-interactive", key, proof, err)
+		},
+	}
+}
+
+// nothing lets people in where nobody needs a password.
+func (l *login) nothing(meta ssh.ConnMetadata) (*ssh.Permissions, error) {
+	proof, err := l.server.o.Service.Connect(l.ctx, l.credentials(meta), nil)
+	return l.decide("none", nil, proof, err)
+}
+
+// publicKey says whether a key would do, to whoever asks about it. Nothing is
+// proved by that. A name that nobody has is looked for like any other: how long
+// it takes must not tell.
+func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	c := l.credentials(meta)
+	proof, err := l.server.o.Service.ConnectAs(l.ctx, c)
+	user := c.Name
+	if err == nil {
+		user = proof.User()
+	}
+	if e := l.server.o.Keys.Authorized(l.ctx, user, key, l.address); err == nil {
+		err = e
+	}
+	if err != nil {
+		l.server.count("publickey", err)
+		return nil, errDenied
+	}
+	return permit(&proven{proof, "publickey", ssh.FingerprintSHA256(key)}), nil
+}
+
+// signed is asked when the client has signed with a key that would do.
+func (l *login) signed(_ ssh.ConnMetadata, _ ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	p := provenBy(permissions)
+	if p == nil {
+		return nil, errDenied
+	}
+	if l.server.o.KeyAndPassword {
+		return nil, &ssh.PartialSuccessError{Next: l.passwords(p)}
+	}
+	l.server.count("publickey", nil)
+	return permissions, nil
+}
+
+// errDenied is all that a client is told, in the form of the protocol.
+var errDenied = errors.New("denied")
+
+// decide ends a step. key is what was proved before, nil for nothing.
+func (l *login) decide(method string, key *proven, proof *session.Proof, err error) (*ssh.Permissions, error) {
+	if err == nil && key != nil && proof.User() != key.proof.User() {
+		err = errDenied
+	}
+	l.server.count(method, err)
+	if err != nil {
+		return nil, explain(err)
+	}
+	p := &proven{proof: proof, method: method}
+	if key != nil {
+		p.method, p.key = "publickey and "+method, key.key
+	}
+	return permit(p), nil
+}
+
+// explain adds what a client should show to its user.
+func explain(err error) error {
+	denied := new(session.DeniedError)
+	if !errors.As(err, &denied) {
+		return errDenied
+	}
+	advice := denied.Advice()
+	if denied.RetryAfter > 0 {
+		advice = fmt.Sprintf("too many failed logins, try again in %d s", denied.RetryAfter/time.Second)
+	}
+	if advice == "" {
+		return errDenied
+	}
+	return &ssh.BannerError{Err: errDenied, Message: "Access denied: " + advice + "\r\n"}
+}
+
+func (l *login) credentials(meta ssh.ConnMetadata) session.Credentials {
+	return session.Credentials{Name: text([]byte(meta.User())), Address: l.address}
+}
+
+// text reads what is not UTF-8 as Latin-1, which X2Go Client sends.
+func text(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	var s strings.Builder
+	for _, c := range b {
+		s.WriteRune(rune(c))
+	}
+	return s.String()
+}
+
+// A conversation passes prompts on to a client.
+type conversation struct {
+	challenge ssh.KeyboardInteractiveChallenge
+	messages  []string // to be shown with the next prompt
+	prompts   int
+	broken    bool
+}
+
+// ask is a [session.Ask].
+func (t *conversation) ask(_ context.Context, p session.Prompt) (string, error) {
+	if p.Message {
+		if len(t.messages) < maxMessages {
+			t.messages = append(t.messages, p.Text)
+		}
+		return "", nil
+	}
+	if t.prompts++; t.prompts > maxPrompts {
+		return "", fmt.Errorf("more than %d prompts in one login", maxPrompts)
+	}
+	answers, err := t.challenge("", t.instruction(), []string{p.Text}, []bool{p.Echo})
+	if err != nil {
+		t.broken = true
+		return "", err
+	}
+	return text([]byte(answers[0])), nil
+}
+
+// end shows the messages after the last prompt.
+func (t *conversation) end() {
+	if len(t.messages) > 0 && !t.broken {
+		_, _ = t.challenge("", t.instruction(), nil, nil) // they are no part of the decision
+	}
+}
+
+// instruction gives the messages, once.
+func (t *conversation) instruction() string {
+	all := strings.Join(t.messages, "\n")
+	t.messages = nil
+	if len(all) > maxMessage {
+		all = strings.ToValidUTF8(all[:maxMessage], "")
+	}
+	return all
+}

@@ -1,0 +1,265 @@
+package ssh
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/x2broker/x2broker/broker/session"
+)
+
+// Limits of a connection after its login.
+const (
+	maxExecs    = 8  // commands at the same time
+	maxChannels = 64 // that the client has not closed
+	maxPiece    = 32 << 10
+
+	keepEach   = 60 * time.Second // a sign of life is asked for
+	maxSilence = 3 * keepEach
+)
+
+// shellText is for people who try to log in.
+const shellText = "This is a session broker for X2Go, there is no shell here.\r\n" +
+	"Give its address to X2Go Client: x2goclient --broker-url=ssh://USER@HOST:PORT/x2broker\r\n"
+
+// A connection is one that somebody has logged in on.
+type connection struct {
+	server *Server
+	wire   *wire
+	ssh    *ssh.ServerConn
+	proof  *session.Proof
+	all    sync.WaitGroup // goroutines
+	ctx    context.Context
+
+	mu       sync.Mutex
+	channels int
+	execs    int
+	ending   bool          // nothing new is begun
+	idle     chan struct{} // closed when ending and nothing runs
+	asking   bool          // for a sign of life
+}
+
+func newConnection(s *Server, w *wire, conn *ssh.ServerConn, p *session.Proof) *connection {
+	return &connection{server: s, wire: w, ssh: conn, proof: p, idle: make(chan struct{})}
+}
+
+// serve answers until the client goes, its time is over, or the context ends.
+func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx)) // what runs may end
+	defer c.all.Wait()
+	defer func() {
+		cancel()
+		c.ssh.Close()
+		// Until these are closed, what reads from the client may be waiting.
+		c.all.Go(func() { ssh.DiscardRequests(requests) })
+		for range channels {
+		}
+	}()
+	life := time.NewTimer(c.server.o.Lifetime)
+	defer life.Stop()
+	tick := time.NewTicker(keepEach)
+	defer tick.Stop()
+	over, stop := life.C, ctx.Done()
+	var grace <-chan time.Time
+	end := func() {
+		c.end()
+		over, stop = nil, nil
+		grace = time.After(c.server.o.Grace)
+	}
+	for {
+		select {
+		case n, ok := <-channels:
+			if !ok {
+				return
+			}
+			c.open(n)
+		case r, ok := <-requests:
+			if !ok {
+				return
+			}
+			_ = r.Reply(false, nil) // an error ends the connection
+		case <-tick.C:
+			if c.wire.silence() > maxSilence {
+				return
+			}
+			c.wire.allow(allowanceTick)
+			c.ask()
+		case <-over:
+			end()
+		case <-stop:
+			end()
+		case <-c.idle:
+			return
+		case <-grace:
+			return
+		}
+	}
+}
+
+// ask asks for a sign of life, unless there is no answer to the last one yet. It
+// need not wait for the answer: all that comes is one.
+func (c *connection) ask() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asking {
+		return
+	}
+	c.asking = true
+	c.all.Go(func() {
+		_, _, _ = c.ssh.SendRequest("keepalive@openssh.com", true, nil) // an error ends the connection
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.asking = false
+	})
+}
+
+// open accepts sessions, and nothing that would be forwarded.
+func (c *connection) open(n ssh.NewChannel) {
+	if n.ChannelType() != "session" {
+		_ = n.Reject(ssh.Prohibited, "nothing is forwarded here")
+		return
+	}
+	if !c.enter() {
+		_ = n.Reject(ssh.ResourceShortage, "too many channels are open")
+		return
+	}
+	channel, requests, err := n.Accept()
+	if err != nil {
+		c.leave()
+		return
+	}
+	c.all.Go(func() {
+		defer c.leave()
+		defer ssh.DiscardRequests(requests)
+		defer c.contain("channel")
+		c.session(channel, requests)
+	})
+}
+
+// session answers the requests of a channel until the client closes it. None may
+// wait for another: nothing of the whole connection is read meanwhile.
+func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) {
+	ran := false
+	for r := range requests {
+		ok := false
+		switch r.Type {
+		case "pty-req", "window-change":
+			ok = true
+		case "exec", "shell":
+			line, good := commandOf(r)
+			if ran || !good || !c.begin() {
+				break
+			}
+			ran = true
+			_ = r.Reply(true, nil) // before what it prints
+			c.all.Go(func() {
+				defer c.finish()
+				defer c.contain("command")
+				result := Result{Stderr: []byte(shellText), Code: codeFailed}
+				if r.Type == "exec" {
+					result = c.server.o.Door.Exec(c.ctx, line, c.proof)
+				}
+				c.print(channel, result)
+			})
+			continue
+		}
+		_ = r.Reply(ok, nil)
+	}
+}
+
+// commandOf gives the command of an exec request, "" of another.
+func commandOf(r *ssh.Request) (string, bool) {
+	if r.Type != "exec" {
+		return "", true
+	}
+	var exec struct{ Command string }
+	err := ssh.Unmarshal(r.Payload, &exec)
+	return exec.Command, err == nil
+}
+
+// print sends a result and closes the channel. A client that does not take it
+// loses the connection.
+func (c *connection) print(channel ssh.Channel, r Result) {
+	stuck := time.AfterFunc(writeTime, func() { c.wire.Close() })
+	defer stuck.Stop()
+	send := func(w io.Writer, text []byte) {
+		for len(text) > 0 {
+			n, err := w.Write(text[:min(len(text), maxPiece)])
+			if err != nil {
+				return
+			}
+			text = text[n:]
+			stuck.Reset(writeTime)
+		}
+	}
+	send(channel, r.Stdout)
+	send(channel.Stderr(), r.Stderr)
+	// Errors mean that the client has gone.
+	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(r.Code)}))
+	_ = channel.CloseWrite()
+	_ = channel.Close()
+}
+
+// enter counts a channel; false is one too many.
+func (c *connection) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending || c.channels >= maxChannels {
+		return false
+	}
+	c.channels++
+	return true
+}
+
+func (c *connection) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.channels--
+}
+
+// begin counts a command; false is one too many.
+func (c *connection) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending || c.execs >= maxExecs {
+		return false
+	}
+	c.execs++
+	return true
+}
+
+func (c *connection) finish() {
+	c.wire.allow(allowanceExec)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.execs--
+	c.endIdle()
+}
+
+// end begins nothing new, and closes c.idle when what runs has ended.
+func (c *connection) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending {
+		c.ending = true
+		c.endIdle()
+	}
+}
+
+func (c *connection) endIdle() {
+	if c.ending && c.execs == 0 {
+		close(c.idle)
+	}
+}
+
+// contain ends the connection with a panic. Defer it.
+func (c *connection) contain(where string) {
+	if v := recover(); v != nil {
+		c.server.panicked(where, v)
+		c.wire.Close()
+	}
+}
