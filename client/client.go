@@ -183,19 +183,29 @@ func (c *Client) post(ctx context.Context, fields url.Values) (granted, error) {
 // plain looks for the grant in a text for X2Go Client, and for a ticket.
 func (c *Client) plain(text string, wait bool) (granted, error) {
 	if !strings.Contains(text, grant) {
-		denied := ErrDenied
-		if wait {
-			denied = ErrThrottled
-		}
-		if reason, ok := strings.CutPrefix(firstLine(text), "Access denied: "); ok {
-			return granted{}, fmt.Errorf("%w: %s", denied, reason)
-		}
-		return granted{}, denied
+		return granted{}, denied(text, wait)
 	}
 	if _, rest, ok := strings.Cut(text, "AUTHID:"); ok {
 		c.Ticket, _, _ = strings.Cut(rest, "\n")
 	}
 	return granted{text: text}, nil
+}
+
+// refusal is how a refusal begins that says why.
+const refusal = "Access denied: "
+
+// denied is the refusal that a text is, with its reason if it has one. wait is
+// whether the broker asked to come again later; without HTTP only the words do.
+func denied(text string, wait bool) error {
+	reason, ok := strings.CutPrefix(firstLine(text), refusal)
+	err := ErrDenied
+	if wait || ok && strings.HasPrefix(reason, "too many failed logins") {
+		err = ErrThrottled
+	}
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, reason)
 }
 
 // firstLine is the start of a text, short and without control characters.

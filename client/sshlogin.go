@@ -21,6 +21,7 @@ type login struct {
 	given          bool // the password
 	rounds         int
 	offered, tried []string // ways to log in, as RFC 4252 calls them
+	refusal        string   // in the broker's words
 	err            error    // ends the login
 }
 
@@ -42,7 +43,7 @@ func (l *login) methods(keys []ssh.Signer) []ssh.AuthMethod {
 func (l *login) next(at *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.offered, l.tried = at.AllowedMethods, at.TriedMethods
 	if l.err == nil && l.given && (slices.Contains(l.tried, "keyboard-interactive") || slices.Contains(l.tried, "password")) {
-		l.err = ErrDenied
+		l.err = denied(l.refusal, false)
 	}
 	return nil, l.err
 }
@@ -84,8 +85,13 @@ func (l *login) answer(_, instruction string, prompts []string, echo []bool) ([]
 	return answers, nil
 }
 
+// banner shows what the broker says, and keeps a reason for the end.
 func (l *login) banner(text string) error {
-	l.tell(text)
+	if strings.HasPrefix(text, refusal) {
+		l.refusal = text
+	} else {
+		l.tell(text)
+	}
 	return nil
 }
 
@@ -112,6 +118,8 @@ func (l *login) explain(err error) error {
 	case errors.As(err, &algorithm) && strings.Contains(algorithm.What, "host key"):
 		return fmt.Errorf("the broker has no host key of the kinds that %s lists for it (%s, but not %s)", l.KnownHosts,
 			Printable(strings.Join(algorithm.SupportedAlgorithms, " ")), strings.Join(algorithm.RequestedAlgorithms, " "))
+	case l.refusal != "":
+		return denied(l.refusal, false)
 	case strings.Contains(err.Error(), "unable to authenticate") && len(tried) == 0:
 		return fmt.Errorf("the broker lets people in by %s only, and you gave nothing for that", Printable(strings.Join(l.offered, ", ")))
 	case strings.Contains(err.Error(), "unable to authenticate"):

@@ -51,12 +51,12 @@ func TestTheWaysToLogInOverSSH(t *testing.T) {
 	other, otherFile := newKey(t)
 	locked, lockedFile := newKey(t, "geheim")
 	for name, test := range map[string]struct {
-		server  func(*ssh.ServerConfig)
-		client  func(*client.Client)
-		answers map[string]string // what a person types; nil: there is nobody
-		asked   []string          // and what he sees
-		want    string            // of the error
-		denied  bool
+		server            func(*ssh.ServerConfig)
+		client            func(*client.Client)
+		answers           map[string]string // what a person types; nil: there is nobody
+		asked             []string          // and what he sees
+		want              string            // of the error
+		denied, throttled bool
 	}{
 		"password":              {},
 		"wrong password":        {client: func(c *client.Client) { c.Password = "x" }, want: "access denied", denied: true},
@@ -136,6 +136,14 @@ func TestTheWaysToLogInOverSSH(t *testing.T) {
 			},
 			client: func(c *client.Client) { c.SSH.KeyFile = otherFile },
 		},
+		"a pause": {
+			server: func(s *ssh.ServerConfig) {
+				s.PasswordCallback = func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+					return nil, &ssh.BannerError{Err: errWrong, Message: "Access denied: too many failed logins, try again in 8 s\r\n"}
+				}
+			},
+			want: "access denied for a while: too many failed logins, try again in 8 s", denied: true, throttled: true,
+		},
 		"banner": {
 			server: func(s *ssh.ServerConfig) {
 				s.BannerCallback = func(ssh.ConnMetadata) string { return "Mind\r\nthe gap\n" }
@@ -169,7 +177,7 @@ func TestTheWaysToLogInOverSSH(t *testing.T) {
 				}
 			}
 			_, err := c.List(context.Background())
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) || errors.Is(err, client.ErrDenied) != test.denied {
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) || errors.Is(err, client.ErrDenied) != test.denied || errors.Is(err, client.ErrThrottled) != test.throttled {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			if name == "endless questions" {
