@@ -147,7 +147,7 @@ func launch(b *testing.B, settings string) *broker {
 	return s
 }
 
-var listens = regexp.MustCompile(`listen=\[([^ \]]+)`)
+var listens = regexp.MustCompile(`listen="?\[([^ \]]+)`)
 
 // waitServing waits until the broker has a site, and learns its address.
 func (s *broker) waitServing(b *testing.B) {
