@@ -11,14 +11,14 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// KnownHosts writes what ssh-keyscan would print for the brokers' SSH servers to a
-// file, and gives its path.
-func KnownHosts(tb testing.TB, brokers ...*Broker) string {
+// KnownHosts writes what ssh-keyscan would print for these SSH servers, each
+// host:port, to a file, and gives its path.
+func KnownHosts(tb testing.TB, servers ...string) string {
 	tb.Helper()
 	var lines string
-	for _, b := range brokers {
+	for _, server := range servers {
 		seen := errors.New("seen")
-		_, err := ssh.Dial("tcp", b.SSH, &ssh.ClientConfig{Timeout: Deadline, HostKeyCallback: func(address string, _ net.Addr, key ssh.PublicKey) error {
+		_, err := ssh.Dial("tcp", server, &ssh.ClientConfig{Timeout: Deadline, HostKeyCallback: func(address string, _ net.Addr, key ssh.PublicKey) error {
 			lines += knownhosts.Line([]string{address}, key) + "\n"
 			return seen
 		}})

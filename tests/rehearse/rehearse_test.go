@@ -231,7 +231,7 @@ func TestSSHSaysTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	older, newer := start(t, archive, "old"), start(t, archive, "new")
-	known, file := brokertest.KnownHosts(t, older, newer), users(t, archive)
+	known, file := brokertest.KnownHosts(t, older.SSH, newer.SSH), users(t, archive)
 	lines, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func TestLoginOverSSHSaysTheSame(t *testing.T) {
 	repo := brokertest.NewRepo(t, campus)
 	b := brokertest.Start(t, settings(t, repo.URL(), t.TempDir())+"listen: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n")
 	b.WaitReady()
-	known := brokertest.KnownHosts(t, b)
+	known := brokertest.KnownHosts(t, b.SSH)
 	url := "ssh://alice@" + b.SSH + "/usr/bin/x2gobroker"
 	const list = "PROFILE   NAME      COMMAND   HOST\nanywhere  Anywhere  TERMINAL  ts01.example.org,ts02.example.org\n"
 	for _, test := range []struct {
