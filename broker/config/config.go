@@ -44,6 +44,7 @@ type Config struct {
 	StateDir       string
 	Verify         Verify
 	Webhook        Webhook
+	SSH            SSH
 
 	// Warnings are things that an operator should know, one sentence each.
 	Warnings []string
@@ -154,6 +155,7 @@ func Default() *Config {
 			// UCCS and Zeroconf are off, as with the reference broker.
 			Zeroconf: Zeroconf{Command: "KDE"},
 		},
+		SSH:      SSH{LoginTime: defaultLoginTime},
 		StateDir: DefaultStateDir,
 	}
 }
@@ -183,6 +185,7 @@ func Load(filename string) (*Config, error) {
 func (c *Config) Validate() error {
 	p := problems{}
 	c.Listen.validate(c, &p)
+	c.SSH.validate(c, &p)
 	if c.Site.Poll < minPoll || c.Site.Poll > maxPoll {
 		p.add("site.poll", "%v is not between %v and %v", c.Site.Poll, minPoll, maxPoll)
 	}

@@ -33,9 +33,11 @@ func TestEveryFieldIsRead(t *testing.T) {
 	got, err := load(t, users+`
 site: {url: "file:///srv/site.git", ref: "live", poll: "100ms", timeout: "5m"}
 site: auth: {tokenFile: "/t", user: "u", caFile: "/c", keyFile: "/k", knownHostsFile: "/h"}
-listen: {http: "127.0.0.1:81", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/", proxyProtocol: true}
+listen: {http: "127.0.0.1:81", ssh: "127.0.0.1:22", trustedProxies: ["192.0.2.1", "2001:db8::/32"], basePath: "/broker/", proxyProtocol: true}
 listen: {https: "127.0.0.1:82", tls: {cert: "/c", key: "/k", clientCA: "/a"}, limits: {connections: 10, perAddress: 9}}
 listen: unix: {path: "/run/x2broker/http.sock", mode: "0600", group: "www-data"}
+ssh: {hostKeys: ["/h1", "/h2"], authorizedKeys: ["/keys/{user}"], userCAs: ["/ca"], revokedKeys: "/r"}
+ssh: {keyAndPassword: true, banner: "Be kind.\nOr else.", loginTime: "1m"}
 ticket: {lifetime: "1h", keyRotation: "24h", rotate: false, verifyAddress: false}
 ticket: shared: {file: "/s", withoutPassword: true, from: ["192.0.2.1"]}
 frontends: {
@@ -55,7 +57,7 @@ stateDir: "/tmp/x"
 			Auth: config.SiteAuth{TokenFile: "/t", User: "u", CAFile: "/c", KeyFile: "/k", KnownHostsFile: "/h"},
 		},
 		Listen: config.Listen{
-			HTTP: "127.0.0.1:81", BasePath: "/broker", ProxyProtocol: true,
+			HTTP: "127.0.0.1:81", SSH: "127.0.0.1:22", BasePath: "/broker", ProxyProtocol: true,
 			HTTPS: "127.0.0.1:82", TLS: config.TLS{Cert: "/c", Key: "/k", ClientCA: "/a"}, Connections: 10, PerAddress: 9,
 			Unix:           config.Unix{Path: "/run/x2broker/http.sock", Mode: 0o600, Group: "www-data"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
@@ -69,6 +71,10 @@ stateDir: "/tmp/x"
 		Ticket: config.Ticket{
 			Lifetime: time.Hour, KeyRotation: 24 * time.Hour,
 			Shared: config.Shared{File: "/s", WithoutPassword: true, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
+		},
+		SSH: config.SSH{
+			HostKeys: []string{"/h1", "/h2"}, AuthorizedKeys: []string{"/keys/{user}"}, UserCAs: []string{"/ca"}, RevokedKeys: "/r",
+			KeyAndPassword: true, Banner: "Be kind.\r\nOr else.\r\n", LoginTime: time.Minute,
 		},
 		StateDir: "/tmp/x",
 		Warnings: []string{"ticket.shared lets whoever has its secret in under any name, without a password"},
@@ -111,7 +117,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"a token for its file":    {users + `site: auth: tokenFile: "ghp_secret"`, `site.auth.tokenFile: must be the absolute path of a file`},
 		"listens nowhere":         {users + `listen: http: ""`, `listen: the broker would listen nowhere`},
 		"bad address":             {users + `listen: http: "localhost"`, `listen.http: "localhost" is no host:port`},
-		"ssh is not there yet":    {users + `listen: ssh: "127.0.0.1:22"`, `listen.ssh: this version has no SSH broker`},
+		"ssh is no address":       {users + `listen: ssh: "2222"`, `listen.ssh: "2222" is no host:port, like "0.0.0.0:2222"`},
 		"https without tls":       {users + `listen: https: "127.0.0.1:443"`, `listen.tls: https needs`},
 		"relative socket":         {users + `listen: unix: path: "http.sock"`, `listen.unix.path: "http.sock" is no absolute path`},
 		"mode of a socket":        {users + `listen: unix: {path: "/s", mode: "rw"}`, `listen.unix.mode: "rw" is no mode`},

@@ -58,6 +58,7 @@ type raw struct {
 	StateDir string
 	Verify   *rawVerify
 	Webhook  *rawWebhook
+	SSH      rawSSH
 
 	verify Verify
 }
@@ -207,6 +208,7 @@ func (r *raw) fill(c *Config, p *problems) {
 	c.Site.Auth = r.Site.Auth
 	r.Listen.fill(c, p)
 	r.Webhook.fill(c, p)
+	r.SSH.fill(c, p)
 	for _, a := range r.Authenticators {
 		c.Authenticators = append(c.Authenticators, a.authenticator(p))
 	}

@@ -23,21 +23,22 @@ type GroupSource struct {
 
 // rawDirectory is an authenticator or a source of groups of type ldap.
 type rawDirectory struct {
-	Name           string
-	Servers        []string
-	CAFile         string
-	StartTLS       *bool
-	AllowPlaintext bool
-	BindDN         string
-	PasswordFile   string
-	Base           string
-	Filter         string
-	NameAttribute  string
-	Valid          string
-	GroupSearch    *ldap.Groups
-	MaxAge         string
-	Timeout        string
-	Connections    int
+	Name            string
+	Servers         []string
+	CAFile          string
+	StartTLS        *bool
+	AllowPlaintext  bool
+	BindDN          string
+	PasswordFile    string
+	Base            string
+	Filter          string
+	NameAttribute   string
+	Valid           string
+	GroupSearch     *ldap.Groups
+	SSHKeyAttribute string
+	MaxAge          string
+	Timeout         string
+	Connections     int
 }
 
 func (r rawDirectory) config(field string, p *problems) *ldap.Config {
@@ -46,7 +47,8 @@ func (r rawDirectory) config(field string, p *problems) *ldap.Config {
 		NoStartTLS: r.StartTLS != nil && !*r.StartTLS,
 		BindDN:     r.BindDN, PasswordFile: r.PasswordFile,
 		Base: r.Base, Filter: r.Filter, NameAttribute: r.NameAttribute, Valid: r.Valid, Groups: r.GroupSearch,
-		Timeout: p.timeout(field+".timeout", r.Timeout), Connections: r.Connections,
+		SSHKeyAttribute: r.SSHKeyAttribute,
+		Timeout:         p.timeout(field+".timeout", r.Timeout), Connections: r.Connections,
 	}
 	p.absolute(field+".caFile", r.CAFile)
 	p.absolute(field+".passwordFile", r.PasswordFile)
@@ -124,6 +126,9 @@ func (r *raw) fillGroups(c *Config, p *problems) {
 		c.Groups = append(c.Groups, GroupSource{LDAP: g.config("groups.ldap", p), MaxAge: p.age("groups.ldap.maxAge", g.MaxAge, maxGroupAge)})
 		if g.GroupSearch == nil {
 			p.add("groups.ldap.groupSearch", "is missing: say where this directory has its groups")
+		}
+		if g.SSHKeyAttribute != "" {
+			p.add("groups.ldap.sshKeyAttribute", "is for authenticators: a directory that only gives groups vouches for nobody's keys")
 		}
 	}
 	c.warnOfReadable()

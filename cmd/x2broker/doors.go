@@ -42,7 +42,7 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 		}
 	}
 	if l.SSH != "" {
-		if d.hostKeys, err = ssh.LoadHostKeys(nil, cfg.StateDir, log); err != nil {
+		if d.hostKeys, err = ssh.LoadHostKeys(cfg.SSH.HostKeys, cfg.StateDir, log); err != nil {
 			return nil, usageError(err)
 		}
 	}

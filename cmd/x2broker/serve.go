@@ -105,6 +105,10 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 			return usageError(fmt.Errorf("frontends.zeroconf: %w", err))
 		}
 	}
+	sshDoor, err := newSSHDoor(cfg, doors, service, entry, log)
+	if err != nil {
+		return usageError(err)
+	}
 	ops.broker.Keeper = keeper
 	ops.show(doors)
 	ops.broker.Entry = entry.gate.Status
@@ -122,7 +126,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, doors.all, log, sshServer(cfg, doors, service, log), keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
+	return serve(ctx, server, doors.all, log, sshDoor.serve, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.
@@ -153,6 +157,7 @@ func (c *serveCmd) settings() (*config.Config, error) {
 
 // entry is what lets users in, and what of it must be kept.
 type entry struct {
+	chain    *identity.Chain
 	gate     *identity.Gate
 	tickets  *identity.Tickets
 	throttle *identity.Throttle
@@ -215,7 +220,7 @@ func newEntry(cfg *config.Config, log *slog.Logger) (*entry, error) {
 		}
 	}
 	gate := identity.NewGate(identity.GateConfig{Chain: chain, Tickets: tickets, Shared: shared, Throttle: throttle, ProofTime: cfg.Ticket.Lifetime, Logger: log})
-	return &entry{gate, tickets, throttle}, nil
+	return &entry{chain, gate, tickets, throttle}, nil
 }
 
 func openSite(cfg *config.Config, demo *demoSite, log *slog.Logger) (source.Source, error) {

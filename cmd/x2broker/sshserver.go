@@ -3,26 +3,69 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/frontend/ssh"
+	"github.com/x2broker/x2broker/broker/frontend/ssh/keys"
 	"github.com/x2broker/x2broker/broker/session"
 )
 
-// sshServer gives what answers SSH clients until the context ends, if any do.
-func sshServer(cfg *config.Config, d *doors, service *session.Service, log *slog.Logger) func(context.Context) {
+// An sshDoor is the built-in SSH server, or none.
+type sshDoor struct {
+	server   *ssh.Server // nil for none
+	listener net.Listener
+}
+
+func newSSHDoor(cfg *config.Config, d *doors, service *session.Service, e *entry, log *slog.Logger) (*sshDoor, error) {
 	if d.ssh == nil {
-		return func(context.Context) {}
+		return &sshDoor{}, nil
 	}
-	server := ssh.New(ssh.Options{
-		Service:   service,
-		Door:      ssh.NewDoor(service, cfg.Frontends.Zeroconf.Enabled, log),
-		HostKeys:  d.hostKeys,
-		LoginTime: 2 * time.Minute,
-		Lifetime:  cfg.Ticket.Lifetime,
-		Grace:     shutdownTime,
-		Log:       log,
-	})
-	return func(ctx context.Context) { server.Serve(ctx, d.ssh) }
+	checked, err := newKeys(cfg, e, log)
+	if err != nil {
+		return nil, err
+	}
+	return &sshDoor{listener: d.ssh, server: ssh.New(ssh.Options{
+		Service:        service,
+		Door:           ssh.NewDoor(service, cfg.Frontends.Zeroconf.Enabled, log),
+		HostKeys:       d.hostKeys,
+		Keys:           checked,
+		KeyAndPassword: cfg.SSH.KeyAndPassword,
+		Conversation:   slices.ContainsFunc(cfg.Authenticators, func(a config.Authenticator) bool { return a.PAM != nil }),
+		Banner:         cfg.SSH.Banner,
+		LoginTime:      cfg.SSH.LoginTime,
+		Lifetime:       cfg.Ticket.Lifetime,
+		Grace:          shutdownTime,
+		Log:            log,
+	})}, nil
+}
+
+// newKeys gives what says whose keys count, nil if there are none.
+func newKeys(cfg *config.Config, e *entry, log *slog.Logger) (ssh.Keys, error) {
+	o := keys.Options{
+		Files: cfg.SSH.AuthorizedKeys, UserCAs: cfg.SSH.UserCAs, Revoked: cfg.SSH.RevokedKeys, Log: log, Now: time.Now,
+	}
+	if cfg.KeysInDirectories() {
+		o.Sources = append(o.Sources, e.chain)
+	}
+	checker, warnings, err := keys.New(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	if !checker.Any() {
+		return nil, nil
+	}
+	return checker, nil
+}
+
+// serve answers until the context ends.
+func (d *sshDoor) serve(ctx context.Context) {
+	if d.server != nil {
+		d.server.Serve(ctx, d.listener)
+	}
 }

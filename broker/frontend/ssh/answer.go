@@ -43,6 +43,10 @@ func NewDoor(service *session.Service, zeroconf bool, log *slog.Logger) *Door {
 type Result struct {
 	Stdout, Stderr []byte
 	Code           int
+
+	// End says that nothing was granted. X2Go Client then shows its login form,
+	// and sends what is typed there only if the connection has ended.
+	End bool
 }
 
 // Exec runs the command line of an SSH exec request.
@@ -121,7 +125,7 @@ func (d *Door) answer(ctx context.Context, b *bytes.Buffer, r command.Request, p
 		b.WriteString(body)
 	}
 	b.WriteByte('\n')
-	return Result{}
+	return Result{End: err != nil || form["task"] == "setpass"}
 }
 
 // fail says that there is no answer, and no more than a stranger may know.

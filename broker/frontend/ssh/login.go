@@ -19,6 +19,8 @@ const (
 	maxPrompts  = 16
 	maxMessages = 16
 	maxMessage  = 4 << 10 // bytes, of all messages before a prompt
+
+	maxConversations = 3 // about more than a password, that fail on one connection
 )
 
 // Keys says whose keys count.
@@ -29,12 +31,16 @@ type Keys interface {
 }
 
 // A login is that of one connection. It keeps nothing of what a client has only
-// tried: who he is goes from the step that succeeded to the connection, with the
-// permissions of that step.
+// tried, but that it failed: who he is goes from the step that succeeded to the
+// connection, with the permissions of that step.
 type login struct {
 	server  *Server
 	ctx     context.Context // ends with the time for it
+	wire    *wire
 	address netip.Addr
+
+	wrong  string // name and password that were denied last
+	failed int    // conversations about more than a password
 }
 
 // proven is what a login has proved.
@@ -72,7 +78,9 @@ func algorithms() (ssh.Config, []string) {
 	return ssh.Config{KeyExchanges: a.KeyExchanges, Ciphers: a.Ciphers, MACs: macs}, a.PublicKeyAuths
 }
 
-// config is what a connection is opened with.
+// config is what a connection is opened with. The method "none" never succeeds,
+// also where nobody needs a password: X2Go Client would take it for a failure. It
+// is let in by a conversation without prompts.
 func (l *login) config() *ssh.ServerConfig {
 	o := l.server.o
 	c := &ssh.ServerConfig{ServerVersion: version, MaxAuthTries: maxTries}
@@ -91,41 +99,77 @@ func (l *login) config() *ssh.ServerConfig {
 	}
 	steps := l.passwords(nil)
 	c.PasswordCallback, c.KeyboardInteractiveCallback = steps.PasswordCallback, steps.KeyboardInteractiveCallback
-	if o.Service.Open() {
-		c.NoClientAuth, c.NoClientAuthCallback = true, l.nothing
-	}
 	return c
 }
 
 // passwords are the steps that prove more than a key. After a key they must prove
 // that the same user is there.
 func (l *login) passwords(key *proven) ssh.ServerAuthCallbacks {
-	return ssh.ServerAuthCallbacks{
-		PasswordCallback: func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			c := l.credentials(meta)
-			c.Password = text(password)
-			proof, err := l.server.o.Service.Connect(l.ctx, c, nil)
-			return l.decide("password", key, proof, err)
-		},
+	steps := ssh.ServerAuthCallbacks{
 		KeyboardInteractiveCallback: func(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-			talk := &conversation{challenge: challenge}
-			proof, err := l.server.o.Service.Connect(l.ctx, l.credentials(meta), talk.ask)
-			talk.end()
-			return l.decide("keyboard-interactive", key, proof, err)
+			return l.converse(meta, challenge, key)
 		},
 	}
+	if l.server.o.Conversation {
+		// Where a code may be asked for, X2Go Client would try the bare password
+		// behind each wrong code, and count as guessing.
+		return steps
+	}
+	steps.PasswordCallback = func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		c := l.credentials(meta)
+		c.Password = text(password)
+		// Whoever offers both methods is tried with both.
+		if l.wrong != "" && l.wrong == attempt(c) {
+			return nil, errDenied
+		}
+		proof, err := l.connect(c, nil)
+		return l.decide("password", key, proof, err)
+	}
+	return steps
 }
 
-// nothing lets people in where nobody needs a password.
-func (l *login) nothing(meta ssh.ConnMetadata) (*ssh.Permissions, error) {
-	proof, err := l.server.o.Service.Connect(l.ctx, l.credentials(meta), nil)
-	return l.decide("none", nil, proof, err)
+// converse passes prompts on.
+func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiveChallenge, key *proven) (*ssh.Permissions, error) {
+	talk := &conversation{challenge: func(name, instruction string, questions []string, echos []bool) ([]string, error) {
+		l.wire.working.Add(-1) // it waits for the client
+		defer l.wire.working.Add(1)
+		return challenge(name, instruction, questions, echos)
+	}}
+	c := l.credentials(meta)
+	proof, err := l.connect(c, talk.ask)
+	talk.end()
+	if err == nil {
+		return l.decide("keyboard-interactive", key, proof, nil)
+	}
+	c.Password = talk.first
+	l.wrong = attempt(c)
+	if talk.prompts > 1 {
+		// X2Go Client asks for another code again and again, but never for the
+		// password, until the connection ends: then it says that the login failed.
+		if l.failed++; l.failed >= maxConversations {
+			l.wire.Close()
+		}
+	}
+	return l.decide("keyboard-interactive", key, nil, err)
 }
+
+// connect asks the broker. Meanwhile nobody looks at what the client sends.
+func (l *login) connect(c session.Credentials, ask session.Ask) (*session.Proof, error) {
+	l.wire.working.Add(1)
+	defer l.wire.working.Add(-1)
+	return l.server.o.Service.Connect(l.ctx, c, ask)
+}
+
+// attempt tells one try from another.
+func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password }
 
 // publicKey says whether a key would do, to whoever asks about it. Nothing is
 // proved by that. A name that nobody has is looked for like any other: how long
 // it takes must not tell.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	l.wire.saw(len(key.Marshal()))
+	l.wire.working.Add(1)
+	defer l.wire.working.Add(-1)
 	c := l.credentials(meta)
 	proof, err := l.server.o.Service.ConnectAs(l.ctx, c)
 	user := c.Name
@@ -143,7 +187,8 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 }
 
 // signed is asked when the client has signed with a key that would do.
-func (l *login) signed(_ ssh.ConnMetadata, _ ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+func (l *login) signed(_ ssh.ConnMetadata, key ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	l.wire.saw(len(key.Marshal()))
 	p := provenBy(permissions)
 	if p == nil {
 		return nil, errDenied
@@ -204,48 +249,4 @@ func text(b []byte) string {
 		s.WriteRune(rune(c))
 	}
 	return s.String()
-}
-
-// A conversation passes prompts on to a client.
-type conversation struct {
-	challenge ssh.KeyboardInteractiveChallenge
-	messages  []string // to be shown with the next prompt
-	prompts   int
-	broken    bool
-}
-
-// ask is a [session.Ask].
-func (t *conversation) ask(_ context.Context, p session.Prompt) (string, error) {
-	if p.Message {
-		if len(t.messages) < maxMessages {
-			t.messages = append(t.messages, p.Text)
-		}
-		return "", nil
-	}
-	if t.prompts++; t.prompts > maxPrompts {
-		return "", fmt.Errorf("more than %d prompts in one login", maxPrompts)
-	}
-	answers, err := t.challenge("", t.instruction(), []string{p.Text}, []bool{p.Echo})
-	if err != nil {
-		t.broken = true
-		return "", err
-	}
-	return text([]byte(answers[0])), nil
-}
-
-// end shows the messages after the last prompt.
-func (t *conversation) end() {
-	if len(t.messages) > 0 && !t.broken {
-		_, _ = t.challenge("", t.instruction(), nil, nil) // they are no part of the decision
-	}
-}
-
-// instruction gives the messages, once.
-func (t *conversation) instruction() string {
-	all := strings.Join(t.messages, "\n")
-	t.messages = nil
-	if len(all) > maxMessage {
-		all = strings.ToValidUTF8(all[:maxMessage], "")
-	}
-	return all
 }

@@ -48,6 +48,7 @@ type Options struct {
 
 	Keys           Keys   // nil: keys do not count
 	KeyAndPassword bool   // a key is the first of two steps
+	Conversation   bool   // authenticators may ask for more than a password
 	Banner         string // shown before the login; lines
 
 	LoginTime time.Duration // for a whole login
@@ -168,7 +169,7 @@ func (s *Server) login(ctx context.Context, w *wire, address netip.Addr) (*ssh.S
 	stop := context.AfterFunc(ctx, func() { w.Close() })
 	stranger := s.lobby.enter(address, cancel)
 	defer s.lobby.leave(stranger) // also in a panic
-	l := &login{server: s, ctx: ctx, address: address}
+	l := &login{server: s, ctx: ctx, wire: w, address: address}
 	conn, channels, requests, err := ssh.NewServerConn(w, l.config())
 	in := s.lobby.leave(stranger)
 	if err != nil {
@@ -183,6 +184,7 @@ func (s *Server) login(ctx context.Context, w *wire, address netip.Addr) (*ssh.S
 		conn.Close()
 		return nil, nil, nil, nil
 	}
+	w.in.Store(true)
 	return conn, channels, requests, p
 }
 

@@ -17,6 +17,7 @@ const (
 	maxChannels = 64 // that the client has not closed
 	maxPiece    = 32 << 10
 
+	lingerTime = time.Second      // for the client to close its channels, at the end
 	keepEach   = 60 * time.Second // a sign of life is asked for
 	maxSilence = 3 * keepEach
 )
@@ -38,12 +39,13 @@ type connection struct {
 	channels int
 	execs    int
 	ending   bool          // nothing new is begun
-	idle     chan struct{} // closed when ending and nothing runs
+	idle     chan struct{} // closed when ending and nothing runs,
+	empty    chan struct{} // and when the client has closed all channels, too
 	asking   bool          // for a sign of life
 }
 
 func newConnection(s *Server, w *wire, conn *ssh.ServerConn, p *session.Proof) *connection {
-	return &connection{server: s, wire: w, ssh: conn, proof: p, idle: make(chan struct{})}
+	return &connection{server: s, wire: w, ssh: conn, proof: p, idle: make(chan struct{}), empty: make(chan struct{})}
 }
 
 // serve answers until the client goes, its time is over, or the context ends.
@@ -64,6 +66,7 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 	tick := time.NewTicker(keepEach)
 	defer tick.Stop()
 	over, stop := life.C, ctx.Done()
+	idle := c.idle
 	var grace <-chan time.Time
 	end := func() {
 		c.end()
@@ -76,11 +79,13 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			if !ok {
 				return
 			}
+			c.wire.saw(leastPacket)
 			c.open(n)
 		case r, ok := <-requests:
 			if !ok {
 				return
 			}
+			c.wire.saw(len(r.Type) + len(r.Payload))
 			_ = r.Reply(false, nil) // an error ends the connection
 		case <-tick.C:
 			if c.wire.silence() > maxSilence {
@@ -92,7 +97,9 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			end()
 		case <-stop:
 			end()
-		case <-c.idle:
+		case <-idle:
+			idle, grace = nil, time.After(lingerTime)
+		case <-c.empty:
 			return
 		case <-grace:
 			return
@@ -145,6 +152,7 @@ func (c *connection) open(n ssh.NewChannel) {
 func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	ran := false
 	for r := range requests {
+		c.wire.saw(len(r.Type) + len(r.Payload))
 		ok := false
 		switch r.Type {
 		case "pty-req", "window-change":
@@ -164,6 +172,9 @@ func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) 
 					result = c.server.o.Door.Exec(c.ctx, line, c.proof)
 				}
 				c.print(channel, result)
+				if result.End {
+					c.end()
+				}
 			})
 			continue
 		}
@@ -219,6 +230,7 @@ func (c *connection) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.channels--
+	c.look()
 }
 
 // begin counts a command; false is one too many.
@@ -237,22 +249,34 @@ func (c *connection) finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.execs--
-	c.endIdle()
+	c.look()
 }
 
-// end begins nothing new, and closes c.idle when what runs has ended.
+// end begins nothing new; the connection ends when what runs has ended.
 func (c *connection) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ending {
-		c.ending = true
-		c.endIdle()
+	c.ending = true
+	c.look()
+}
+
+// look tells serve that it may end. What is told stays so.
+func (c *connection) look() {
+	if !c.ending || c.execs > 0 {
+		return
+	}
+	closeOnce(c.idle)
+	if c.channels == 0 {
+		closeOnce(c.empty)
 	}
 }
 
-func (c *connection) endIdle() {
-	if c.ending && c.execs == 0 {
-		close(c.idle)
+// closeOnce is called with the lock only.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
 	}
 }
 

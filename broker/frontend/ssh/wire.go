@@ -3,6 +3,7 @@ package ssh
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,17 +17,40 @@ const (
 	writeTime     = 30 * time.Second
 )
 
+// golang.org/x/crypto/ssh (v0.58.0) has a queue of 16 packets between the
+// goroutine that reads and the one that acts on them. If a connection ends while
+// the queue is full and one more packet is there, both wait for each other for
+// ever: a client that sends a bad packet with 17 others behind it would cost the
+// broker three goroutines and their memory each time. So what is handed on is
+// never more than the queue has room for.
+const (
+	leastPacket = 28               // bytes of the smallest packet, encrypted
+	queueRoom   = 15 * leastPacket // bytes that nobody may have looked at
+	pause       = 10 * time.Millisecond
+
+	// newKeys is the packet of the server, counted with its version line, after
+	// which the queue is used.
+	newKeys = 4
+)
+
 var errTooMuch = errors.New("the client sends more than any client has to say")
 
 // A wire is the network connection below SSH, with its limits.
 type wire struct {
 	net.Conn
-	left  atomic.Int64 // bytes that may come
-	heard atomic.Int64 // when something came last, in nanoseconds of Unix time
+	closed chan struct{}
+	once   sync.Once
+
+	left    atomic.Int64 // bytes that may come
+	heard   atomic.Int64 // when something came last, in nanoseconds of Unix time
+	wrote   atomic.Int64 // packets, before the login
+	unseen  atomic.Int64 // at most as many bytes were handed on that nobody has looked at
+	working atomic.Int64 // who is not looking: calls of Write, steps of the login
+	in      atomic.Bool  // after the login
 }
 
 func newWire(nc net.Conn) *wire {
-	w := &wire{Conn: nc}
+	w := &wire{Conn: nc, closed: make(chan struct{})}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -34,26 +58,80 @@ func newWire(nc net.Conn) *wire {
 
 // Read ends the connection of who sends too much.
 func (w *wire) Read(b []byte) (int, error) {
+	queued := w.wrote.Load() >= newKeys
+	if queued {
+		room := w.room()
+		if room <= 0 {
+			return 0, net.ErrClosed
+		}
+		b = b[:min(len(b), room)]
+	}
 	n, err := w.Conn.Read(b)
 	w.heard.Store(time.Now().UnixNano())
 	if w.left.Add(-int64(n)) < 0 {
 		w.Close()
 		return 0, errTooMuch
 	}
+	if queued {
+		w.unseen.Add(int64(n))
+	}
 	return n, err
 }
 
+// room gives how many bytes may be handed on, or 0 when the connection is
+// closed. If it cannot know that those before were looked at, it waits until
+// nobody is known to be busy, and a while for whoever is not known.
+func (w *wire) room() int {
+	for {
+		if room := queueRoom - w.unseen.Load(); room >= leastPacket {
+			return int(room)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-w.closed:
+			timer.Stop()
+			return 0
+		}
+		if w.working.Load() == 0 {
+			w.unseen.Store(0)
+		}
+	}
+}
+
+// saw notes that a packet of so many bytes, or more, was looked at.
+func (w *wire) saw(bytes int) {
+	for {
+		unseen := w.unseen.Load()
+		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(max(bytes, leastPacket)), 0)) {
+			return
+		}
+	}
+}
+
 // Write gives a client a while to take what it asked for. One call is one packet
-// at most.
+// at most. Before the login each packet answers one of the client.
 func (w *wire) Write(b []byte) (int, error) {
+	w.working.Add(1)
+	defer w.working.Add(-1)
 	if err := w.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return 0, err
+	}
+	if !w.in.Load() {
+		w.wrote.Add(1)
+		w.saw(leastPacket)
 	}
 	n, err := w.Conn.Write(b)
 	if err != nil {
 		w.Close() // half a packet is of no use
 	}
 	return n, err
+}
+
+// Close may be called more than once.
+func (w *wire) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.Conn.Close()
 }
 
 // allow lets the client send more.

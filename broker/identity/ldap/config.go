@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -53,6 +54,8 @@ type Config struct {
 
 	Groups *Groups // nil: the directory says nothing of groups
 
+	SSHKeyAttribute string // has users' public SSH keys, "" for none
+
 	Timeout     time.Duration // of one question with all its steps, 0 for 10 s
 	Connections int           // for searches, and as many for binds, 0 for 8
 }
@@ -65,6 +68,9 @@ type Groups struct {
 	MemberOf      bool   // read the attribute memberOf instead of searching
 	Nested        string // NestedNone, NestedWalk or NestedAD
 }
+
+// attributeName is a descr of RFC 4512 section 1.4.
+var attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
 
 // server is one address of the directory.
 type server struct {
@@ -122,6 +128,10 @@ func New(c Config, now func() time.Time, log *slog.Logger) (d *Directory, warnin
 			return nil, nil, err
 		}
 	}
+	if c.SSHKeyAttribute != "" && !attributeName.MatchString(c.SSHKeyAttribute) {
+		return nil, nil, fmt.Errorf("sshKeyAttribute: %q is no name of an attribute, like \"sshPublicKey\"", c.SSHKeyAttribute)
+	}
+	d.keys = c.SSHKeyAttribute
 	if d.dialer, warnings, err = newDialer(c, now, log); err != nil {
 		return nil, nil, err
 	}

@@ -19,6 +19,7 @@ type Directory struct {
 	nameAttribute string
 	valid         string // "": every account
 	groups        *groupRules
+	keys          string // attribute with public keys, "" for none
 	timeout       time.Duration
 
 	dialer *dialer
@@ -31,6 +32,7 @@ var (
 	_ identity.Lookuper      = (*Directory)(nil)
 	_ identity.Decoy         = (*Directory)(nil)
 	_ identity.GroupSource   = (*Directory)(nil)
+	_ identity.KeyHolder     = (*Directory)(nil)
 )
 
 // user is an entry of the directory.
@@ -162,7 +164,7 @@ func (d *Directory) find(ctx context.Context, name string) (user, error) {
 	}
 	u := user{dn: e.DN, name: names[0]}
 	if len(attributes) > 1 {
-		if u.memberOf, err = wholeAttribute(e, memberOf); err != nil {
+		if u.memberOf, err = wholeGroups(e); err != nil {
 			return user{}, err
 		}
 	}

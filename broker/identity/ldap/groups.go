@@ -171,7 +171,7 @@ func (w *walk) follow(ctx context.Context, dn string) (above []string, err error
 	if _, err := w.add(dn, entries[0]); err != nil || !w.rules.walk {
 		return nil, err
 	}
-	return wholeAttribute(entries[0], memberOf)
+	return wholeGroups(entries[0])
 }
 
 func (w *walk) search(ctx context.Context, base string, scope int, filter string) ([]*ldap.Entry, error) {
@@ -213,13 +213,22 @@ func (w *walk) add(dn string, e *ldap.Entry) (fresh bool, err error) {
 // key is the same for two spellings of a distinguished name.
 func key(dn *ldap.DN) string { return strings.ToLower(dn.String()) }
 
-// wholeAttribute gives the values of an attribute. Active Directory cuts long
-// ones off, and says so by an option in the attribute's name.
-func wholeAttribute(e *ldap.Entry, name string) ([]string, error) {
+// wholeGroups gives the groups that an entry names.
+func wholeGroups(e *ldap.Entry) ([]string, error) {
+	names, whole := attribute(e, memberOf)
+	if !whole {
+		return nil, errTooManyGroups
+	}
+	return names, nil
+}
+
+// attribute gives the values of an attribute. Active Directory cuts long ones
+// off, and says so by an option in the attribute's name.
+func attribute(e *ldap.Entry, name string) (values []string, whole bool) {
 	for _, a := range e.Attributes {
 		if len(a.Name) > len(name) && strings.EqualFold(a.Name[:len(name)+1], name+";") {
-			return nil, errTooManyGroups
+			return nil, false
 		}
 	}
-	return e.GetEqualFoldAttributeValues(name), nil
+	return e.GetEqualFoldAttributeValues(name), true
 }

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Limits of the ssh block.
+const (
+	defaultLoginTime = 2 * time.Minute
+	minLoginTime     = 10 * time.Second
+	maxLoginTime     = 10 * time.Minute
+	maxBanner        = 4096 // bytes
+)
+
+// SSH is how the built-in SSH server lets people in.
+type SSH struct {
+	HostKeys       []string // absolute paths; none: keys of the broker's own
+	AuthorizedKeys []string // absolute paths with {user}
+	UserCAs        []string // absolute paths
+	RevokedKeys    string   // absolute path, "" for none
+	KeyAndPassword bool
+	Banner         string        // lines, each with its end; "" for none
+	LoginTime      time.Duration // for a whole login
+}
+
+type rawSSH struct {
+	HostKeys       []string
+	AuthorizedKeys []string
+	UserCAs        []string
+	RevokedKeys    string
+	KeyAndPassword bool
+	Banner         string
+	LoginTime      string
+}
+
+func (r rawSSH) fill(c *Config, p *problems) {
+	c.SSH = SSH{
+		HostKeys: r.HostKeys, AuthorizedKeys: r.AuthorizedKeys, UserCAs: r.UserCAs, RevokedKeys: r.RevokedKeys,
+		KeyAndPassword: r.KeyAndPassword, Banner: p.banner(r.Banner),
+		LoginTime: p.duration("ssh.loginTime", r.LoginTime, defaultLoginTime),
+	}
+	if t := c.SSH.LoginTime; t < minLoginTime || t > maxLoginTime {
+		p.add("ssh.loginTime", "%v is not between %v and %v", t, minLoginTime, maxLoginTime)
+	}
+	for _, file := range r.HostKeys {
+		p.absoluteFile("ssh.hostKeys", file)
+		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
+			c.warn("ssh.hostKeys %s can be read by every user of this machine, who could then pretend to be the broker: chmod 0640 it", file)
+		}
+	}
+	for _, file := range r.AuthorizedKeys {
+		p.absoluteFile("ssh.authorizedKeys", file)
+		if !strings.Contains(file, "{user}") {
+			p.add("ssh.authorizedKeys", "%q has no {user}: its keys would let everybody in as everybody", file)
+		}
+	}
+	for _, file := range r.UserCAs {
+		p.absoluteFile("ssh.userCAs", file)
+	}
+	if r.RevokedKeys != "" {
+		p.absoluteFile("ssh.revokedKeys", r.RevokedKeys)
+	}
+}
+
+// absoluteFile wants a name that does not depend on where the broker was started.
+func (p *problems) absoluteFile(field, file string) {
+	if !filepath.IsAbs(file) {
+		p.add(field, "%q is not the absolute path of a file", file)
+	}
+}
+
+// banner gives lines as terminals want them.
+func (p *problems) banner(s string) string {
+	if s == "" {
+		return ""
+	}
+	if len(s) > maxBanner {
+		p.add("ssh.banner", "has more than %d bytes", maxBanner)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+		p.add("ssh.banner", "has a control character")
+	}
+	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\r\n") + "\r\n"
+}
+
+// validate checks what belongs together.
+func (s *SSH) validate(c *Config, p *problems) {
+	if c.Listen.SSH == "" {
+		return
+	}
+	if s.KeyAndPassword && !c.hasKeys() {
+		p.add("ssh.keyAndPassword", "nobody could log in: say where keys are, with authorizedKeys, userCAs or sshKeyAttribute of a directory")
+	}
+	if s.KeyAndPassword && c.Open() {
+		p.add("ssh.keyAndPassword", "with none there are no passwords: leave it out")
+	}
+}
+
+// hasKeys reports whether any place is named where a key could stand.
+func (c *Config) hasKeys() bool {
+	return len(c.SSH.AuthorizedKeys) > 0 || len(c.SSH.UserCAs) > 0 || c.KeysInDirectories()
+}
+
+// KeysInDirectories reports whether a directory is asked for keys of users.
+func (c *Config) KeysInDirectories() bool {
+	for _, a := range c.Authenticators {
+		if a.LDAP != nil && a.LDAP.SSHKeyAttribute != "" {
+			return true
+		}
+	}
+	return false
+}
