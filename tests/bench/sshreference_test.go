@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,14 +87,21 @@ func startReferenceSSH(b *testing.B, user sshUser) (address, path string) {
 	b.Helper()
 	address, path = freeAddress(b), filepath.Join(user.dir, "x2gobroker")
 	host, port, _ := strings.Cut(address, ":")
-	cookies := filepath.Join(user.dir, "cookies")
 	var profiles strings.Builder
 	profiles.WriteString("[DEFAULT]\nuser = BROKER_USER\nhost = ts01\nsshport = 22\ncommand = XFCE\n")
 	for i := range 20 {
 		fmt.Fprintf(&profiles, "[p%02d]\nname = Desktop %d\n", i, i)
 	}
+	before := cookies()
+	b.Cleanup(func() {
+		for _, file := range cookies() {
+			if !slices.Contains(before, file) {
+				os.Remove(file)
+			}
+		}
+	})
 	for name, text := range map[string]string{
-		"x2gobroker.conf": "[global]\nrequire-password = true\ndefault-auth-mech = pam\ncookie-directory = " + cookies + "\n[broker_inifile]\nenable = true\n",
+		"x2gobroker.conf": "[global]\nrequire-password = true\ndefault-auth-mech = pam\n[broker_inifile]\nenable = true\n",
 		"profiles.conf":   profiles.String(),
 		"x2gobroker": "#!/bin/sh\nexport X2GOBROKER_CONFIG=" + user.dir + "/x2gobroker.conf X2GOBROKER_SESSIONPROFILES=" + user.dir + "/profiles.conf X2GOBROKER_DEBUG=0\n" +
 			"exec " + referenceBySSH + " \"$@\"\n",
@@ -104,12 +112,9 @@ func startReferenceSSH(b *testing.B, user sshUser) (address, path string) {
 			b.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(cookies, 0o777); err != nil {
-		b.Fatal(err)
-	}
 	// The setuid program runs as another user, who must get at these.
-	for _, name := range []string{"x2gobroker", "x2gobroker.conf", "profiles.conf", "cookies"} {
-		if err := os.Chmod(filepath.Join(user.dir, name), 0o777); err != nil {
+	for _, name := range []string{"x2gobroker", "x2gobroker.conf", "profiles.conf"} {
+		if err := os.Chmod(filepath.Join(user.dir, name), 0o755); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -133,6 +138,12 @@ func startReferenceSSH(b *testing.B, user sshUser) (address, path string) {
 	})
 	waitListening(b, address)
 	return address, path
+}
+
+// cookies are the files that the Python broker leaves behind for root.
+func cookies() []string {
+	files, _ := filepath.Glob("/var/lib/x2gobroker/.x2go/broker-cookies/root_*")
+	return files
 }
 
 // waitListening waits until somebody listens.
