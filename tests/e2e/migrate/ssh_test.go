@@ -24,7 +24,7 @@ const setuidCookies = "/var/lib/x2gobroker/.x2go/broker-cookies"
 // real gives users and groups names that no machine has: sshd and the setuid
 // program know only those of the machine.
 var real = strings.NewReplacer("jacques", "x2bjacques", "staff", "x2bstaff", "students", "x2bstudents", "physics", "x2bphysics",
-	"users-allow = test", "users-allow = x2btest")
+	"users-allow = test", "users-allow = x2btest", "n1 (192.0.2.11),n2 (192.0.2.12:2022)", "n1.example.org")
 
 // Whoever comes over SSH does not notice the move either: users with keys, at
 // sshd with the Python broker before, at the built-in server after.
