@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/listen/peer"
 	"github.com/x2broker/x2broker/broker/snapshot"
 )
 
@@ -64,9 +65,7 @@ func NewControl(b *Broker, log *slog.Logger) *Control {
 		IdleTimeout:    controlRead,
 		MaxHeaderBytes: maxOrder,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, conn.(*peerConn).uid)
-		},
+		ConnContext:    peer.Context,
 	}
 	return c
 }
@@ -196,7 +195,7 @@ func (c *Control) order(do func(context.Context, orderRequest, snapshot.Order) (
 			fail(w, http.StatusBadRequest, fmt.Errorf("read the order: %w", err))
 			return
 		}
-		o, err := c.signed(q, r.Context().Value(peerKey{}).(int))
+		o, err := c.signed(q, int(peer.UID(r.Context())))
 		if err != nil {
 			fail(w, http.StatusBadRequest, err)
 			return
@@ -268,4 +267,4 @@ func reply(w http.ResponseWriter, status int, body any) {
 }
 
 // allowed are the users who may give orders: root, and whom the broker runs as.
-func allowed(uid int) bool { return uid == 0 || uid == os.Geteuid() }
+func allowed(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }

@@ -16,6 +16,7 @@ type Doors struct {
 	Most        int               `json:"most"`    // that may be open
 	Refused     map[string]uint64 `json:"refused"` // connections since the start, by reason
 	Certificate *Certificate      `json:"certificate,omitempty"`
+	SSH         *SSH              `json:"ssh,omitempty"`
 }
 
 // Certificate is that of https.
@@ -29,6 +30,9 @@ const expiresSoon = 14 * 24 * time.Hour
 
 func (p *page) doors(d Doors) {
 	p.printf("clients    %s of %d", count(d.Open, "connection"), d.Most)
+	if d.SSH != nil {
+		p.printf("%s", d.SSH.text())
+	}
 	var refused []string
 	for _, reason := range slices.Sorted(maps.Keys(d.Refused)) {
 		if n := d.Refused[reason]; n > 0 {
@@ -39,10 +43,15 @@ func (p *page) doors(d Doors) {
 		p.printf("; refused: %s", strings.Join(refused, ", "))
 	}
 	p.printf("\n")
-	c := d.Certificate
-	if c == nil {
-		return
+	if c := d.Certificate; c != nil {
+		p.certificate(*c)
 	}
+	if s := d.SSH; s != nil && s.Failed != "" {
+		p.printf("SSH        THE NEW HOST KEYS ARE NOT USED: %s\n", cut(s.Failed, 300))
+	}
+}
+
+func (p *page) certificate(c Certificate) {
 	said := "good until "
 	switch left := c.Until.Sub(p.now); {
 	case left < 0:
@@ -67,6 +76,9 @@ func (d Doors) collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(connectionsOpen, prometheus.GaugeValue, float64(d.Open))
 	for reason, n := range d.Refused {
 		ch <- prometheus.MustNewConstMetric(connectionsRefused, prometheus.CounterValue, float64(n), reason)
+	}
+	if d.SSH != nil {
+		d.SSH.collect(ch)
 	}
 	if c := d.Certificate; c != nil {
 		failed := 0.0

@@ -56,6 +56,7 @@ func newFixture(t *testing.T) *fixture {
 			return admin.Doors{
 				Open: 3, Most: 100, Refused: map[string]uint64{"slow": 2},
 				Certificate: &admin.Certificate{Until: time.Unix(2e9, 0), Failed: "is garbage"},
+				SSH:         &admin.SSH{Open: 4, Waiting: 2, Turned: 9, Logins: []admin.SSHLogins{{Method: "password", Outcome: "denied", Count: 6}}, Failed: "are garbage"},
 			}
 		},
 		Entry: func() session.Entry {

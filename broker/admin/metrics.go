@@ -31,7 +31,7 @@ func NewMetrics(b *Broker) *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "x2broker_request_duration_seconds",
-			Help:    "Time to answer a request, by frontend (plain, json, uccs), task (login, verify, list, select, event) and outcome (granted, denied, throttled, refused, not_ready, error).",
+			Help:    "Time to answer a request, by frontend (plain, json, uccs, ssh), task (login, verify, list, select, event) and outcome (granted, denied, throttled, refused, not_ready, error).",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, []string{"frontend", "task", "outcome"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -112,6 +112,7 @@ func (pipeline) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildInfo, servingInfo, servingCommit, stageTime, stageTook, refusedGauge, sourceFailures, unkept, siteObjects,
 		workerStarts, holdGauge, holdUntil, connectionsOpen, connectionsRefused, certificateUntil, certificateFailed,
+		sshConnections, sshTurned, sshLogins, sshKeysFailed,
 	} {
 		ch <- d
 	}

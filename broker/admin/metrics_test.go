@@ -62,6 +62,8 @@ func TestMetricsSayTheStateOfThePipeline(t *testing.T) {
 		`x2broker_hold_until_timestamp_seconds `,
 		`x2broker_connections 3`, `x2broker_connections_refused_total{reason="slow"} 2`,
 		`x2broker_certificate_expiry_timestamp_seconds 2e+09`, `x2broker_certificate_failed 1`,
+		`x2broker_ssh_connections{state="open"} 4`, `x2broker_ssh_connections{state="waiting"} 2`, `x2broker_ssh_connections_turned_total 9`,
+		`x2broker_ssh_logins_total{method="password",outcome="denied"} 6`, `x2broker_ssh_host_keys_failed 1`,
 		`go_goroutines `, `process_cpu_seconds_total `,
 	)
 	for name, h := range map[string]http.Handler{"ready": admin.Readyz(f.keeper), "ok": admin.Healthz(f.keeper)} {

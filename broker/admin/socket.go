@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/x2broker/x2broker/broker/listen/peer"
 )
 
 const socketName = "control.sock"
@@ -40,7 +40,14 @@ func ListenControl(stateDir string, log *slog.Logger) (net.Listener, error) {
 	if err := os.Chmod(filepath.Join(stateDir, socketName), 0o600); err != nil {
 		return fail(errors.Join(err, l.Close()))
 	}
-	return &peerListener{UnixListener: l, file: filepath.Join(stateDir, socketName), log: log}, nil
+	admit := func(uid uint32) func() {
+		if !allowed(uid) {
+			log.Warn("control socket refused a connection", "uid", uid)
+			return nil
+		}
+		return func() {}
+	}
+	return peer.Listen(&control{l, filepath.Join(stateDir, socketName)}, admit, log), nil
 }
 
 // socketPath gives a short way to the socket: a long one goes through a file
@@ -57,60 +64,17 @@ func socketPath(dir string) (path string, release func(), err error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), socketName), func() { d.Close() }, nil
 }
 
-// peerListener accepts connections of those who are allowed.
-type peerListener struct {
+// control is the listener under the name that it was given.
+type control struct {
 	*net.UnixListener
 	file string
-	log  *slog.Logger
-}
-
-type peerKey struct{}
-
-// peerConn is a connection whose other end the kernel has named.
-type peerConn struct {
-	net.Conn
-	uid int
-}
-
-func (l *peerListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		uid, err := peerUID(conn)
-		if err == nil && allowed(uid) {
-			return &peerConn{conn, uid}, nil
-		}
-		l.log.Warn("control socket refused a connection", "uid", uid, "err", err)
-		conn.Close()
-	}
 }
 
 // Close also removes the socket.
-func (l *peerListener) Close() error {
+func (l *control) Close() error {
 	err := l.UnixListener.Close()
 	if e := os.Remove(l.file); !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, e)
 	}
 	return err
-}
-
-// peerUID asks the kernel who connected; -1 with an error.
-func peerUID(conn *net.UnixConn) (int, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return -1, err
-	}
-	if credErr != nil {
-		return -1, credErr
-	}
-	return int(cred.Uid), nil
 }

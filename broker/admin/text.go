@@ -55,7 +55,7 @@ func (r Report) WriteText(w io.Writer, now time.Time) error {
 		confinement = "not started yet"
 	}
 	p.printf("worker     %s\n", clean(confinement))
-	p.printf("listens    %s\n", strings.Join(r.Listeners, ", "))
+	p.printf("listens    %s\n", r.listens())
 	p.doors(r.Doors)
 	return p.err
 }

@@ -54,10 +54,14 @@ func quiet() admin.Report {
 		Tickets:   admin.Tickets{Logins: 212, Users: 97, Keys: 2},
 		Guessing:  admin.Guessing{Failed: 4, Refused: map[string]uint64{"pair": 0, "user": 0}},
 		Worker:    "no network, no files, no programs",
-		Listeners: []string{"http 127.0.0.1:8080", "https 0.0.0.0:443", "metrics 127.0.0.1:9090"},
+		Listeners: []string{"http 127.0.0.1:8080", "https 0.0.0.0:443", "ssh 0.0.0.0:2222", "metrics 127.0.0.1:9090"},
 		Doors: admin.Doors{
 			Open: 12, Most: 8192, Refused: map[string]uint64{"slow": 0},
 			Certificate: &admin.Certificate{Until: at("2026-05-01 00:00:00")},
+			SSH: &admin.SSH{
+				Open: 1, Logins: []admin.SSHLogins{{Method: "publickey", Outcome: "granted", Count: 5}, {Method: "password", Outcome: "granted", Count: 2}},
+				HostKeys: []string{"ssh-ed25519 SHA256:" + strings.Repeat("a", 43), "ecdsa-sha2-nistp256 SHA256:" + strings.Repeat("b", 43)},
+			},
 		},
 	}
 	r.Stages[4].Reason = "fetched"
@@ -100,6 +104,10 @@ func crowd() admin.Report {
 	r.Doors = admin.Doors{
 		Open: 8192, Most: 8192, Refused: map[string]uint64{"slow": 7, "connections": 1043, "tls": 0},
 		Certificate: &admin.Certificate{Until: at("2026-03-07 00:00:00"), Failed: "certificate /etc/x2broker/cert.pem with key /etc/x2broker/key.pem: tls: private key does not match public key"},
+		SSH: &admin.SSH{
+			Open: 800, Waiting: 256, Turned: 5000, Logins: []admin.SSHLogins{{Method: "password", Outcome: "denied", Count: 70}, {Method: "password", Outcome: "throttled", Count: 60}},
+			HostKeys: []string{"ssh-ed25519 SHA256:" + strings.Repeat("a", 43)}, Failed: "SSH host key /etc/x2broker/host_key: open /etc/x2broker/host_key: permission denied",
+		},
 	}
 	return r
 }

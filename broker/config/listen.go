@@ -26,6 +26,7 @@ type Listen struct {
 	HTTPS          string
 	SSH            string
 	Unix           Unix
+	OpenSSH        OpenSSH
 	Metrics        string // for Prometheus, in clear
 	TLS            TLS
 	TrustedProxies []netip.Prefix
@@ -42,15 +43,25 @@ type Unix struct {
 	Group string
 }
 
+// OpenSSH is the socket of `x2broker ssh`.
+type OpenSSH struct {
+	Unix
+	TrustAddress bool // the client is where SSH_CLIENT says
+}
+
 // TLS names PEM files.
 type TLS struct{ Cert, Key, ClientCA string }
 
 // rawListen is the listen block as CUE decodes it.
 type rawListen struct {
-	HTTP           *string
-	HTTPS          string
-	SSH            string
-	Unix           struct{ Path, Mode, Group string }
+	HTTP    *string
+	HTTPS   string
+	SSH     string
+	Unix    struct{ Path, Mode, Group string }
+	OpenSSH struct {
+		Path, Mode, Group string
+		TrustAddress      bool
+	}
 	Metrics        string
 	TLS            TLS
 	TrustedProxies []string
@@ -74,6 +85,9 @@ func (r *rawListen) fill(c *Config, p *problems) {
 	if r.Unix.Path != "" {
 		l.Unix = Unix{Path: r.Unix.Path, Mode: p.mode("listen.unix.mode", r.Unix.Mode, defaultUnixMode), Group: r.Unix.Group}
 	}
+	if o := r.OpenSSH; o.Path != "" {
+		l.OpenSSH = OpenSSH{Unix{Path: o.Path, Mode: p.mode("listen.openssh.mode", o.Mode, defaultUnixMode), Group: o.Group}, o.TrustAddress}
+	}
 	l.TrustedProxies = p.prefixes("listen.trustedProxies", r.TrustedProxies)
 	if r.BasePath != "" {
 		l.BasePath = p.basePath(r.BasePath)
@@ -89,8 +103,8 @@ func (r *rawListen) fill(c *Config, p *problems) {
 
 // validate checks what flags may have changed.
 func (l *Listen) validate(c *Config, p *problems) {
-	if l.HTTP == "" && l.HTTPS == "" && l.SSH == "" && l.Unix.Path == "" {
-		p.add("listen", "the broker would listen nowhere: give http, https, ssh or unix")
+	if l.HTTP == "" && l.HTTPS == "" && l.SSH == "" && l.Unix.Path == "" && l.OpenSSH.Path == "" {
+		p.add("listen", "the broker would listen nowhere: give http, https, ssh, unix or openssh")
 	}
 	for _, a := range []struct{ field, address, like string }{
 		{"listen.http", l.HTTP, DefaultListenHTTP},
@@ -117,6 +131,7 @@ func (l *Listen) validate(c *Config, p *problems) {
 	if l.Unix.Mode&0o007 != 0 {
 		c.warn("listen.unix.mode %04o lets every user of this machine in, and who comes through the socket is believed like a proxy: use 0660 and group", l.Unix.Mode)
 	}
+	l.OpenSSH.validate(c, p)
 	if l.ProxyProtocol && len(l.TrustedProxies) == 0 && l.Unix.Path == "" {
 		p.add("listen.proxyProtocol", "nobody may send PROXY headers: name the proxy in trustedProxies")
 	}
@@ -128,14 +143,32 @@ func (l *Listen) validate(c *Config, p *problems) {
 	}
 }
 
+func (o OpenSSH) validate(c *Config, p *problems) {
+	switch {
+	case o.Path == "":
+		return
+	case !filepath.IsAbs(o.Path):
+		p.add("listen.openssh.path", "%q is no absolute path", o.Path)
+	case o.Path == c.Listen.Unix.Path:
+		p.add("listen.openssh.path", "listen.unix has the same path: proxies and users need a socket each")
+	}
+	if o.Mode&0o007 != 0 {
+		c.warn("listen.openssh.mode %04o lets every account of this machine ask, those of daemons too: use 0660 and group", o.Mode)
+	}
+}
+
 var (
 	loopback4 = netip.MustParsePrefix("127.0.0.0/8")
 	loopback6 = netip.MustParsePrefix("::1/128")
 )
 
 // loopbackOnly is whether nobody reaches the broker from another machine but
-// through a proxy that says who he is.
+// through a proxy that says who he is. Behind OpenSSH everybody may be from
+// elsewhere, and looks as if he were here.
 func (c *Config) loopbackOnly() bool {
+	if c.Listen.OpenSSH.Path != "" {
+		return false
+	}
 	for _, address := range []string{c.Listen.HTTP, c.Listen.HTTPS, c.Listen.SSH} {
 		if address != "" && !loopback(address) {
 			return false

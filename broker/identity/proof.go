@@ -104,7 +104,19 @@ func (g *Gate) ConnectUID(ctx context.Context, uid uint32, name string, address 
 	if !ValidName(name) {
 		c.Name = "" // says nothing
 	}
-	return g.connectAs(ctx, c, func() (Identity, error) { return g.chain.findUID(ctx, uid, c.Name) })
+	his := true
+	p, err := g.connectAs(ctx, c, func() (Identity, error) {
+		id, err := g.chain.findUID(ctx, uid, c.Name)
+		if !errors.Is(err, ErrUnknownUser) {
+			return id, err
+		}
+		his = false
+		return g.chain.findNumber(ctx, uid)
+	})
+	if err == nil && !his {
+		p.typed = p.id.Name // what he says names somebody else, perhaps
+	}
+	return p, err
 }
 
 func (g *Gate) connectAs(ctx context.Context, c Credentials, find func() (Identity, error)) (*Proof, error) {
@@ -119,7 +131,12 @@ func (g *Gate) connectAs(ctx context.Context, c Credentials, find func() (Identi
 		find = func() (Identity, error) { return g.chain.Authenticate(ctx, c) }
 	}
 	id, err := find()
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrUnknownUser):
+		// Whoever asks about a key may name anybody, as often as he likes.
+		g.log.DebugContext(ctx, "login denied", "reason", ReasonUnknownUser, "address", c.Address)
+		return nil, &DeniedError{Reason: ReasonUnknownUser}
+	case err != nil:
 		return nil, g.refuse(ctx, c, err)
 	}
 	return g.prove(id, c), nil
@@ -191,8 +208,7 @@ func (c *Chain) Find(ctx context.Context, name string) (Identity, error) {
 	return Identity{}, ErrUnknownUser
 }
 
-// findUID gives a user of this machine. Whom no member knows by his number is
-// the user of the name that /etc/passwd has for it.
+// findUID gives a user of this machine whom a member knows by name and number.
 func (c *Chain) findUID(ctx context.Context, uid uint32, name string) (Identity, error) {
 	for _, m := range c.members {
 		l, ok := m.(UIDLookuper)
@@ -207,6 +223,11 @@ func (c *Chain) findUID(ctx context.Context, uid uint32, name string) (Identity,
 			return Identity{}, fmt.Errorf("authenticator %q: %w", m.Name(), err)
 		}
 	}
+	return Identity{}, ErrUnknownUser
+}
+
+// findNumber gives the user of the name that /etc/passwd has for a number.
+func (c *Chain) findNumber(ctx context.Context, uid uint32) (Identity, error) {
 	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
 	if unknown := user.UnknownUserIdError(0); errors.As(err, &unknown) {
 		return Identity{}, ErrUnknownUser

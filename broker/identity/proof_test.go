@@ -218,6 +218,30 @@ func TestTheKernelSaysWhoAUserIs(t *testing.T) {
 	}
 }
 
+// A user of this machine sets LOGNAME to another name, and then asks as that.
+func TestANameThatIsNotHisIsNotOfTheProof(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := strconv.ParseUint(me.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	static, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{
+		me.Username: {Hash: hashOf(t, "x", 4)}, "bob": {Hash: hashOf(t, "x", 4)},
+	}})
+	d := newDoorTo(t, static, rounds, static)
+	p, err := d.ConnectUID(t.Context(), uint32(uid), "bob", addr(home))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDenied(ReasonOtherUser, over(p, "bob", ""))
+	if got := d.enter(over(p, me.Username, "")).Identity.Name; got != me.Username {
+		t.Errorf("he is %q", got)
+	}
+}
+
 func TestAPasswordIsChangedOverAConnection(t *testing.T) {
 	d, a := newChangingDoor(t)
 	byKey, err := d.ConnectAs(t.Context(), as("alice", "", ""))

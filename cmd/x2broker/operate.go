@@ -87,8 +87,12 @@ func newOperators(cfg *config.Config, state *stateDir, compiler *worker.Compiler
 }
 
 // show tells operators of the doors.
-func (o *operators) show(d *doors) {
-	o.broker.Doors = d.state
+func (o *operators) show(d *doors, s *sshDoor) {
+	o.broker.Doors = func() admin.Doors {
+		state := d.state()
+		state.SSH = s.state()
+		return state
+	}
 	o.broker.Listeners = append(d.names, o.broker.Listeners...)
 }
 

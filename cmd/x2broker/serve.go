@@ -110,7 +110,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		return usageError(err)
 	}
 	ops.broker.Keeper = keeper
-	ops.show(doors)
+	ops.show(doors, sshDoor)
 	ops.broker.Entry = entry.gate.Status
 	server := &http.Server{
 		Handler:           routes(cfg, keeper, service, ops, log),
@@ -123,7 +123,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("starting", "version", version(), "site", src.String(), "listen", doors.addresses(), "state", cfg.StateDir)
-	if demo != nil {
+	if demo != nil && len(doors.all) > 0 {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
 	return serve(ctx, server, doors.all, log, sshDoor.serve, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)

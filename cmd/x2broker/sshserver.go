@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"slices"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/admin"
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/frontend/ssh"
 	"github.com/x2broker/x2broker/broker/frontend/ssh/keys"
@@ -68,4 +70,23 @@ func (d *sshDoor) serve(ctx context.Context) {
 	if d.server != nil {
 		d.server.Serve(ctx, d.listener)
 	}
+}
+
+// state is for reports, nil without a server.
+func (d *sshDoor) state() *admin.SSH {
+	if d.server == nil {
+		return nil
+	}
+	s := d.server.State()
+	out := &admin.SSH{
+		Open: s.Open, Waiting: s.Waiting, Turned: s.Turned,
+		Logins: []admin.SSHLogins{}, HostKeys: s.HostKeys.Fingerprints, Failed: s.HostKeys.Failed,
+	}
+	for o, n := range s.Logins {
+		out.Logins = append(out.Logins, admin.SSHLogins{Method: o.Method, Outcome: o.Result, Count: n})
+	}
+	slices.SortFunc(out.Logins, func(a, b admin.SSHLogins) int {
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return out
 }

@@ -38,6 +38,9 @@ const (
 
 	// maxPause is the longest pause after no connection could be accepted.
 	maxPause = time.Second
+
+	writeTime = 30 * time.Second // for a packet, or a piece of an answer
+	keepEach  = time.Minute      // a sign of life is asked for
 )
 
 // Options of a Server. All are required but Keys and Banner.
@@ -59,8 +62,10 @@ type Options struct {
 
 // Server answers SSH clients.
 type Server struct {
-	o     Options
-	lobby *lobby
+	o                   Options
+	lobby               *lobby
+	writeTime, keepEach time.Duration
+	allowance           int64
 
 	mu     sync.Mutex
 	open   int // connections after their login
@@ -69,7 +74,7 @@ type Server struct {
 
 // New returns a Server.
 func New(o Options) *Server {
-	return &Server{o: o, lobby: newLobby(), logins: map[Outcome]uint64{}}
+	return &Server{o: o, lobby: newLobby(), writeTime: writeTime, keepEach: keepEach, allowance: allowance, logins: map[Outcome]uint64{}}
 }
 
 // An Outcome is what became of steps of logins.
@@ -137,7 +142,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) {
 
 // handle serves one connection to its end.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
-	w := newWire(nc)
+	w := newWire(nc, s.writeTime, s.allowance)
 	defer w.Close()
 	defer s.contain()
 	address := addressOf(w.RemoteAddr()) // may read a PROXY header

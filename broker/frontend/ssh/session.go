@@ -17,9 +17,8 @@ const (
 	maxChannels = 64 // that the client has not closed
 	maxPiece    = 32 << 10
 
-	lingerTime = time.Second      // for the client to close its channels, at the end
-	keepEach   = 60 * time.Second // a sign of life is asked for
-	maxSilence = 3 * keepEach
+	lingerTime = time.Second // for the client to close its channels, at the end
+	maxSilence = 3           // times keepEach
 )
 
 // shellText is for people who try to log in.
@@ -63,7 +62,7 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 	}()
 	life := time.NewTimer(c.server.o.Lifetime)
 	defer life.Stop()
-	tick := time.NewTicker(keepEach)
+	tick := time.NewTicker(c.server.keepEach)
 	defer tick.Stop()
 	over, stop := life.C, ctx.Done()
 	idle := c.idle
@@ -88,7 +87,7 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			c.wire.saw(len(r.Type) + len(r.Payload))
 			_ = r.Reply(false, nil) // an error ends the connection
 		case <-tick.C:
-			if c.wire.silence() > maxSilence {
+			if c.wire.silence() > maxSilence*c.server.keepEach {
 				return
 			}
 			c.wire.allow(allowanceTick)
@@ -195,7 +194,7 @@ func commandOf(r *ssh.Request) (string, bool) {
 // print sends a result and closes the channel. A client that does not take it
 // loses the connection.
 func (c *connection) print(channel ssh.Channel, r Result) {
-	stuck := time.AfterFunc(writeTime, func() { c.wire.Close() })
+	stuck := time.AfterFunc(c.server.writeTime, func() { c.wire.Close() })
 	defer stuck.Stop()
 	send := func(w io.Writer, text []byte) {
 		for len(text) > 0 {
@@ -204,7 +203,7 @@ func (c *connection) print(channel ssh.Channel, r Result) {
 				return
 			}
 			text = text[n:]
-			stuck.Reset(writeTime)
+			stuck.Reset(c.server.writeTime)
 		}
 	}
 	send(channel, r.Stdout)

@@ -13,8 +13,7 @@ import (
 const (
 	allowance     = 256 << 10 // bytes that a client may send before anything is answered
 	allowanceExec = 64 << 10  // and again for each command that was answered,
-	allowanceTick = 64 << 10  // and each keepEach, but never more than allowance at once
-	writeTime     = 30 * time.Second
+	allowanceTick = 64 << 10  // and each Server.keepEach, but never more than at first
 )
 
 // golang.org/x/crypto/ssh (v0.58.0) has a queue of 16 packets between the
@@ -38,8 +37,10 @@ var errTooMuch = errors.New("the client sends more than any client has to say")
 // A wire is the network connection below SSH, with its limits.
 type wire struct {
 	net.Conn
-	closed chan struct{}
-	once   sync.Once
+	writeTime time.Duration // for a packet
+	most      int64         // of left
+	closed    chan struct{}
+	once      sync.Once
 
 	left    atomic.Int64 // bytes that may come
 	heard   atomic.Int64 // when something came last, in nanoseconds of Unix time
@@ -49,8 +50,8 @@ type wire struct {
 	in      atomic.Bool  // after the login
 }
 
-func newWire(nc net.Conn) *wire {
-	w := &wire{Conn: nc, closed: make(chan struct{})}
+func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
+	w := &wire{Conn: nc, writeTime: writeTime, most: allowance, closed: make(chan struct{})}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -114,7 +115,7 @@ func (w *wire) saw(bytes int) {
 func (w *wire) Write(b []byte) (int, error) {
 	w.working.Add(1)
 	defer w.working.Add(-1)
-	if err := w.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := w.SetWriteDeadline(time.Now().Add(w.writeTime)); err != nil {
 		return 0, err
 	}
 	if !w.in.Load() {
@@ -138,7 +139,7 @@ func (w *wire) Close() error {
 func (w *wire) allow(n int64) {
 	for {
 		left := w.left.Load()
-		if left < 0 || w.left.CompareAndSwap(left, min(left+n, allowance)) {
+		if left < 0 || w.left.CompareAndSwap(left, min(left+n, w.most)) {
 			return
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/x2broker/x2broker/broker/listen/peer"
 )
 
 // WorkerFD is the file descriptor of the connection in the process of a
@@ -95,22 +97,12 @@ func (s *Server) Serve(ctx context.Context, l *net.UnixListener) error {
 
 // check asks the kernel who is at the other end.
 func (s *Server) check(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
+	from, err := peer.Of(conn)
 	if err != nil {
 		return err
 	}
-	var peer *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return err
-	}
-	if credErr != nil {
-		return fmt.Errorf("who is it? %w", credErr)
-	}
-	if peer.Uid != 0 && !slices.Contains(s.Peers, peer.Uid) {
-		return fmt.Errorf("process %d of user %d is not the broker's", peer.Pid, peer.Uid)
+	if from.Uid != 0 && !slices.Contains(s.Peers, from.Uid) {
+		return fmt.Errorf("process %d of user %d is not the broker's", from.Pid, from.Uid)
 	}
 	return nil
 }

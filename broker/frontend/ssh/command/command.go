@@ -87,7 +87,7 @@ func Parse(exec string) (Request, error) {
 	if len(exec) > Longest {
 		return Request{}, usage("the command is longer than %d bytes", Longest)
 	}
-	exec = text(exec)
+	exec = Text(exec)
 	if i := strings.IndexFunc(exec, unicode.IsControl); i >= 0 {
 		return Request{}, usage("there is a control character%s", place(exec, i))
 	}
@@ -122,7 +122,7 @@ func ParseArgs(args []string) (Request, error) {
 		if total += len(a) + 1; total > Longest {
 			return Request{}, usage("the command is longer than %d bytes", Longest)
 		}
-		words[i] = word{text: text(a), place: fmt.Sprintf(" in word %d", i+1)}
+		words[i] = word{text: Text(a), place: fmt.Sprintf(" in word %d", i+1)}
 		if strings.ContainsFunc(words[i].text, unicode.IsControl) {
 			return Request{}, usage("there is a control character%s", words[i].place)
 		}
@@ -150,8 +150,8 @@ func parseLine(exec string, from, to int, framed bool) (Request, error) {
 
 var programName = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
 
-// text makes UTF-8 of what is Latin-1.
-func text(s string) string {
+// Text makes UTF-8 of what is Latin-1, and leaves UTF-8 as it is.
+func Text(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
