@@ -15,7 +15,8 @@ import (
 )
 
 // SSH says how to get in at a broker whose URL is ssh://host[:port]/path. The
-// path is the command that X2Go Client runs there; port is 22 if there is none.
+// path is the command that X2Go Client runs there, and may be missing where the
+// broker is itself the SSH server; port is 22 if there is none.
 // A host whose key is not known is never told anything.
 type SSH struct {
 	KnownHosts   string   // file like OpenSSH's known_hosts, with all hosts that are trusted
@@ -53,8 +54,8 @@ func (c *Client) run(ctx context.Context, fields url.Values) (granted, error) {
 	if err != nil {
 		return granted{}, err
 	}
-	if u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
-		return granted{}, fmt.Errorf("%q has no host or no path: the path is the command at the broker, like ssh://broker.example.edu/usr/bin/x2gobroker", c.URL)
+	if u.Hostname() == "" {
+		return granted{}, fmt.Errorf("%q has no host", c.URL)
 	}
 	fields.Set("authid", c.Ticket)
 	command, err := c.command(u.Path, fields)

@@ -227,6 +227,19 @@ func TestOverSSHItSaysWhatX2GoClientSays(t *testing.T) {
 	}
 }
 
+// A broker that is the SSH server itself needs no command.
+func TestAURLWithoutAPathLeavesTheCommandOut(t *testing.T) {
+	b := startSSH(t, nil)
+	c := b.client(t)
+	c.URL = "ssh://" + b.address
+	if _, err := c.List(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if last := b.execs[len(b.execs)-1]; !strings.Contains(last, `export TERM="dumb";  --user alice --task listsessions; echo`) {
+		t.Errorf("ran %q", last)
+	}
+}
+
 func TestAConnectionThatHasDiedIsMadeAnew(t *testing.T) {
 	b := startSSH(t, nil)
 	c := b.client(t)
@@ -244,13 +257,13 @@ func TestAConnectionThatHasDiedIsMadeAnew(t *testing.T) {
 func TestWhatAShellWouldTakeForACommandIsNotSent(t *testing.T) {
 	b := startSSH(t, nil)
 	for name, change := range map[string]func(*client.Client){
-		"the user name has a '\\''":                      func(c *client.Client) { c.User = "alice'; reboot; '" },
-		"the user name has a ' '":                        func(c *client.Client) { c.User = "alice --user bob" },
-		"the account has a '$'":                          func(c *client.Client) { c.Account = "$(id)" },
-		"the ticket that the broker gave has a ';'":      func(c *client.Client) { c.Ticket = "a;b" },
-		"the path of the URL has a '`'":                  func(c *client.Client) { c.URL += "`id`" },
-		"the path of the URL has a '\\n'":                func(c *client.Client) { c.URL += "%0Aid" },
-		"has no host or no path: the path is the comman": func(c *client.Client) { c.URL = "ssh://" + b.address + "/" },
+		"the user name has a '\\''":                 func(c *client.Client) { c.User = "alice'; reboot; '" },
+		"the user name has a ' '":                   func(c *client.Client) { c.User = "alice --user bob" },
+		"the account has a '$'":                     func(c *client.Client) { c.Account = "$(id)" },
+		"the ticket that the broker gave has a ';'": func(c *client.Client) { c.Ticket = "a;b" },
+		"the path of the URL has a '`'":             func(c *client.Client) { c.URL += "`id`" },
+		"the path of the URL has a '\\n'":           func(c *client.Client) { c.URL += "%0Aid" },
+		"has no host":                               func(c *client.Client) { c.URL = "ssh:///usr/bin/x2gobroker" },
 	} {
 		c := b.client(t)
 		change(c)

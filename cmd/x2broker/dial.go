@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 )
 
 // brokerURL reads the URL of a broker as X2Go Client takes it.
@@ -16,9 +15,6 @@ func brokerURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh" || u.Host == "" {
 		return nil, usageError(fmt.Errorf("%q is no URL of a broker, like http://127.0.0.1:8080/plain/", s))
-	}
-	if u.Scheme == "ssh" && strings.Trim(u.Path, "/") == "" {
-		return nil, usageError(fmt.Errorf("%s has no path, which X2Go Client runs as a command there: give one, like ssh://%s/usr/bin/x2gobroker", s, u.Host))
 	}
 	if _, has := u.User.Password(); has {
 		return nil, usageError(errors.New("a password in the URL would be seen by every user of this machine: leave it out"))

@@ -13,7 +13,7 @@ import (
 )
 
 type loginCmd struct {
-	URL          string        `arg:"" help:"Broker as in X2Go Client or pyhoca-cli: http://[user@]host:port/plain/ or .../json/, https://, or ssh://[user@]host:port/path."`
+	URL          string        `arg:"" help:"Broker as in X2Go Client or pyhoca-cli: http://[user@]host:port/plain/ or .../json/, https://, or ssh://[user@]host:port/command."`
 	User         string        `short:"u" help:"User name; default: the one in the URL."`
 	PasswordFile string        `type:"existingfile" placeholder:"FILE" help:"File whose first line is the password. Default: ask, or the first line of standard input. Over ssh what else is asked takes the next lines."`
 	Select       string        `placeholder:"PROFILE" help:"Id of a session profile to select."`

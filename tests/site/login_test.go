@@ -88,6 +88,7 @@ func TestLoginOverSSHSaysTheSame(t *testing.T) {
 	}{
 		{"list", "alice-pw\n", []string{url}, 0, list},
 		{"select", "alice-pw\n", []string{"--select=anywhere", url}, 0, list + "selected anywhere: server ts01.example.org port 22\n"},
+		{"no path", "alice-pw\n", []string{strings.TrimSuffix(url, "/usr/bin/x2gobroker")}, 0, list},
 		{"path of two words", "alice-pw\n", []string{strings.Replace(url, "x2gobroker", "x2broker%20ssh", 1)}, 0, list},
 		{"hidden", "alice-pw\n", []string{"--select=lab", url}, 1, `x2broker: error: select "lab": access denied: .*\n`},
 		{"not sent", "alice-pw\n", []string{"--select=a'b", url}, 1, `x2broker: error: select "a'b": the profile id has a .*\n`},
