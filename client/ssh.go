@@ -85,10 +85,11 @@ func (c *Client) run(ctx context.Context, fields url.Values) (granted, error) {
 
 // exchange gives what the broker answers between the marker lines.
 func (c *Client) exchange(ctx context.Context, u *url.URL, command string) (string, error) {
+	mark := newMark()
 	var ch *channel
 	var err error
 	if c.conn != nil {
-		if ch, err = c.open(ctx); err != nil {
+		if ch, err = c.start(ctx, frame(command, mark), false); err != nil {
 			c.Close()
 		}
 	}
@@ -96,12 +97,11 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, command string) (stri
 		if err := c.connect(ctx, u); err != nil {
 			return "", err
 		}
-		if ch, err = c.open(ctx); err != nil {
+		if ch, err = c.start(ctx, frame(command, mark), false); err != nil {
 			return "", err
 		}
 	}
-	mark := newMark()
-	stdout, stderr, err := ch.exec(frame(command, mark))
+	stdout, stderr, err := ch.read()
 	if err != nil {
 		return "", err
 	}
@@ -165,14 +165,11 @@ func (c *Client) connect(ctx context.Context, u *url.URL) error {
 		return login.explain(err)
 	}
 	c.conn = ssh.NewClient(authenticated, channels, requests)
-	ch, err := c.open(ctx)
+	ch, err := c.start(ctx, `echo "LOGIN OK"`, true)
 	if err != nil {
 		return err
 	}
-	if err := ch.terminal(); err != nil {
-		return err
-	}
-	stdout, stderr, err := ch.exec(`echo "LOGIN OK"`)
+	stdout, stderr, err := ch.read()
 	if err == nil && !strings.Contains(stdout, "LOGIN OK") {
 		err = fmt.Errorf(`it does not answer echo "LOGIN OK", for which X2Go Client waits%s`, said(stdout+stderr))
 	}
@@ -182,54 +179,68 @@ func (c *Client) connect(ctx context.Context, u *url.URL) error {
 // A channel runs one command.
 type channel struct {
 	ssh.Channel
-	stop func() bool // the watch over the context
 	conn io.Closer
+	stop func() bool // the watch over the context
 }
 
-// open gives a channel. When ctx ends so does the connection, and with it all waiting.
-func (c *Client) open(ctx context.Context) (*channel, error) {
+// start runs a command, in a terminal if need be. When ctx ends so does the
+// connection, and with it all waiting.
+func (c *Client) start(ctx context.Context, command string, terminal bool) (*channel, error) {
 	conn := c.conn
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	ch, requests, err := conn.OpenChannel("session", nil)
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) {
+		err = fmt.Errorf("it opens no session: %s", Printable(refused.Message))
+	}
 	if err != nil {
 		stop()
-		var refused *ssh.OpenChannelError
-		if errors.As(err, &refused) {
-			return nil, fmt.Errorf("it opens no session: %s", Printable(refused.Message))
-		}
 		return nil, err
 	}
 	go ssh.DiscardRequests(requests) // ends with the channel; the exit code counts for nothing
-	return &channel{ch, stop, conn}, nil
+	if terminal {
+		err = askTerminal(ch)
+	}
+	if err == nil {
+		err = request(ch, "exec", "it runs no commands", struct{ Command string }{command})
+	}
+	if err != nil {
+		stop()
+		ch.Close()
+		return nil, err
+	}
+	return &channel{ch, conn, stop}, nil
 }
 
-// terminal asks for one of 80x24, which brokers must bear.
-func (ch *channel) terminal() error {
-	ok, err := ch.SendRequest("pty-req", true, ssh.Marshal(struct {
+// askTerminal asks for a terminal of 80x24, as X2Go Client does.
+func askTerminal(ch ssh.Channel) error {
+	err := request(ch, "pty-req", "it refuses a terminal, without which X2Go Client does not go on", struct {
 		Term                         string
 		Columns, Rows, Width, Height uint32
 		Modes                        string
-	}{"xterm", 80, 24, 0, 0, "\x00"}))
-	if err == nil && !ok {
-		err = errors.New("it refuses a terminal, without which X2Go Client does not go on")
-	}
+	}{"xterm", 80, 24, 0, 0, "\x00"})
 	if err == nil {
 		_, err = ch.SendRequest("window-change", false, ssh.Marshal(struct{ Columns, Rows, Width, Height uint32 }{80, 24, 0, 0}))
 	}
 	return err
 }
 
-// exec gives what the command prints; of stderr the beginning.
-func (ch *channel) exec(command string) (stdout, stderr string, err error) {
-	defer ch.stop()
-	defer ch.Close()
-	ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+// request says in words if the server refuses.
+func request(ch ssh.Channel, kind, refused string, payload any) error {
+	ok, err := ch.SendRequest(kind, true, ssh.Marshal(payload))
 	if err != nil {
-		return "", "", fmt.Errorf("it closed the connection: %w", err)
+		return fmt.Errorf("it closed the connection: %w", err)
 	}
 	if !ok {
-		return "", "", errors.New("it runs no commands")
+		return errors.New(refused)
 	}
+	return nil
+}
+
+// read gives what the command prints; of stderr the beginning.
+func (ch *channel) read() (stdout, stderr string, err error) {
+	defer ch.stop()
+	defer ch.Close()
 	words := make(chan string)
 	go func() {
 		text, _ := io.ReadAll(io.LimitReader(ch.Stderr(), maxWords))

@@ -2,171 +2,17 @@ package client_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/pem"
 	"errors"
-	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/x2broker/x2broker/client"
 )
-
-// An sshBroker is an SSH server that answers execs by a function. It shows what
-// the client sends and bears; tests/ has the real broker.
-type sshBroker struct {
-	*ssh.ServerConfig
-	address    string
-	key        ssh.PublicKey
-	knownHosts string // a file that trusts it
-	answer     func(command string) (stdout, stderr string)
-
-	mu    sync.Mutex
-	execs []string
-	conns []net.Conn
-}
-
-var mark = regexp.MustCompile(`X2GODATABEGIN:([0-9a-f-]{36})"`)
-
-// framedAnswer is what a login shell answers to the frame.
-func framedAnswer(exec, text string) string {
-	m := mark.FindStringSubmatch(exec)
-	if m == nil {
-		return "LOGIN OK\n"
-	}
-	return "Welcome!\nX2GODATABEGIN:" + m[1] + "\n" + text + "X2GODATAEND:" + m[1] + "\n"
-}
-
-const granted = "AUTHID:t-1\nAccess granted\nSTART_USER_SESSIONS\n[p]\nname=P\nEND_USER_SESSIONS\n\n"
-
-func startSSH(t *testing.T, change func(*sshBroker)) *sshBroker {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hostKey, _ := newKey(t)
-	b := &sshBroker{
-		address: l.Addr().String(), key: hostKey.PublicKey(), knownHosts: filepath.Join(t.TempDir(), "known_hosts"),
-		answer: func(exec string) (string, string) { return framedAnswer(exec, granted), "" },
-		ServerConfig: &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			if string(password) != "alice-pw" {
-				return nil, errors.New("wrong")
-			}
-			return nil, nil
-		}},
-	}
-	b.AddHostKey(hostKey)
-	write(t, b.knownHosts, knownhosts.Line([]string{b.address}, b.key)+"\n")
-	if change != nil {
-		change(b)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			b.mu.Lock()
-			b.conns = append(b.conns, conn)
-			b.mu.Unlock()
-			all.Go(func() { b.serve(conn) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		b.drop()
-		all.Wait()
-	})
-	return b
-}
-
-// drop closes all connections.
-func (b *sshBroker) drop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, conn := range b.conns {
-		conn.Close()
-	}
-}
-
-func (b *sshBroker) serve(conn net.Conn) {
-	_, channels, requests, err := ssh.NewServerConn(conn, b.ServerConfig)
-	if err != nil {
-		conn.Close()
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	for c := range channels {
-		ch, requests, err := c.Accept()
-		if err != nil {
-			return
-		}
-		for r := range requests {
-			b.mu.Lock()
-			b.execs = append(b.execs, r.Type+" "+strings.TrimLeft(string(r.Payload), "\x00"))
-			b.mu.Unlock()
-			_ = r.Reply(true, nil)
-			if r.Type == "exec" {
-				stdout, stderr := b.answer(string(r.Payload[4:]))
-				_, _ = io.WriteString(ch.Stderr(), stderr)
-				_, _ = io.WriteString(ch, stdout)
-				break
-			}
-		}
-		ch.Close()
-		go ssh.DiscardRequests(requests)
-	}
-}
-
-// client is alice, who trusts the server.
-func (b *sshBroker) client(t *testing.T) *client.Client {
-	t.Helper()
-	c := &client.Client{URL: "ssh://" + b.address + "/usr/bin/x2gobroker", User: "alice", Password: "alice-pw", SSH: client.SSH{KnownHosts: b.knownHosts, Timeout: time.Minute}}
-	t.Cleanup(c.Close)
-	return c
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newKey gives a key and a file of it, with a passphrase if there is one.
-func newKey(t *testing.T, passphrase ...string) (ssh.Signer, string) {
-	t.Helper()
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if len(passphrase) > 0 {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase[0]))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "key")
-	write(t, file, string(pem.EncodeToMemory(block)))
-	return signer, file
-}
 
 func TestOverSSHItSaysWhatX2GoClientSays(t *testing.T) {
 	b := startSSH(t, nil)
@@ -251,6 +97,37 @@ func TestAConnectionThatHasDiedIsMadeAnew(t *testing.T) {
 	}
 	if len(b.conns) != 2 {
 		t.Errorf("%d connections", len(b.conns))
+	}
+}
+
+// A broker that has refused a request may end the connection, and answer no more
+// on it meanwhile.
+func TestAConnectionThatRunsNothingAnyMoreIsMadeAnew(t *testing.T) {
+	var execs atomic.Int32
+	b := startSSH(t, func(b *sshBroker) {
+		// The login check and a list are answered.
+		b.refuse = func(request string) bool { return request == "exec" && execs.Add(1) == 3 }
+	})
+	c := b.client(t)
+	for range 2 {
+		if _, err := c.List(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(b.conns) != 2 {
+		t.Errorf("%d connections", len(b.conns))
+	}
+}
+
+func TestServersThatRunNothing(t *testing.T) {
+	for refused, want := range map[string]string{
+		"pty-req": "it refuses a terminal, without which X2Go Client does not go on",
+		"exec":    "it runs no commands",
+	} {
+		b := startSSH(t, func(b *sshBroker) { b.refuse = func(request string) bool { return request == refused } })
+		if _, err := b.client(t).List(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", refused, err)
+		}
 	}
 }
 
@@ -370,46 +247,5 @@ func TestABrokerThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
 	c.URL = "ssh://127.0.0.1:1/x"
 	if _, err := c.List(context.Background()); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestHostKeys(t *testing.T) {
-	b := startSSH(t, nil)
-	port := b.address[strings.LastIndex(b.address, ":")+1:]
-	other, _ := newKey(t)
-	right := ssh.FingerprintSHA256(b.key)
-	line := func(key ssh.PublicKey) string { return knownhosts.Line([]string{b.address}, key) + "\n" }
-	for name, test := range map[string]struct {
-		known        string
-		fingerprints []string
-		want         string
-	}{
-		"known":          {known: line(b.key)},
-		"named":          {fingerprints: []string{ssh.FingerprintSHA256(other.PublicKey()), right}},
-		"unknown":        {known: "# nothing\n", want: "has no host key of [127.0.0.1]:" + port + "; it shows " + right + " (ssh-ed25519): compare"},
-		"changed":        {known: "\n" + line(other.PublicKey()), want: "the host key has changed, it is not the one at line 2 of "},
-		"revoked":        {known: line(b.key) + "@revoked * " + string(ssh.MarshalAuthorizedKey(b.key)), want: "the host key is revoked, at line 2 of "},
-		"another kind":   {known: "[127.0.0.1]:" + port + " ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=\n", want: "the broker has no host key of the kinds that "},
-		"no file":        {want: "does not exist: write the broker's host key into it: ssh-keyscan -p " + port},
-		"not the named":  {known: line(b.key), fingerprints: []string{ssh.FingerprintSHA256(other.PublicKey())}, want: "the host key has the fingerprint " + right + " (ssh-ed25519), which is not one of those named"},
-		"no fingerprint": {fingerprints: []string{"16:27:ac"}, want: "is no fingerprint of a host key"},
-		"no known hosts": {known: "garbage\n", want: "known_hosts:1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := b.client(t)
-			c.SSH.KnownHosts, c.SSH.Fingerprints = filepath.Join(t.TempDir(), "known_hosts"), test.fingerprints
-			if test.known != "" {
-				write(t, c.SSH.KnownHosts, test.known)
-			}
-			_, err := c.List(context.Background())
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("got %v, want %q", err, test.want)
-			}
-		})
-	}
-	c := b.client(t)
-	c.SSH.KnownHosts = ""
-	if _, err := c.List(context.Background()); err == nil || !strings.Contains(err.Error(), "could be anybody") {
-		t.Errorf("with nothing to know it by: %v", err)
 	}
 }
