@@ -56,4 +56,5 @@ soak: ## hours of fuzzing, property runs, and a thousand commits under load
 		done; \
 	done
 	$(GO) test -count=1 -timeout 0 $(PROPERTIES) -rapid.checks=$(CHECKS)
+	$(GO) test -run TestIdleSSHConnections -count=1 -timeout 0 -v ./tests/hostile -idle 10000
 	$(GO) test -run '^$$' -bench 'Serve/profiles=1000$$' -benchtime 1000x -timeout 0 ./tests/bench

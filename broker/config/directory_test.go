@@ -22,7 +22,7 @@ func TestEveryFieldOfADirectoryIsRead(t *testing.T) {
 	type: "ldap", name: "staff", servers: ["ldap://a", "ldaps://b:3636"], caFile: "/ca", startTLS: false, allowPlaintext: true
 	bindDN: "cn=x", passwordFile: "/pw", base: "dc=b", filter: "(uid={user})", nameAttribute: "uid", valid: "(a=b)"
 	groupSearch: {base: "dc=g", filter: "(m={dn})", nameAttribute: "cn", memberOf: false, nested: "walk"}
-	maxAge: "5s", timeout: "3s", connections: 4
+	sshKeyAttribute: "sshPublicKey", maxAge: "5s", timeout: "3s", connections: 4
 }]
 groups: [{`+directory+`, groupSearch: {base: "dc=g", memberOf: true, nested: "ad"}, maxAge: "10m"}]
 `)
@@ -32,8 +32,9 @@ groups: [{`+directory+`, groupSearch: {base: "dc=g", memberOf: true, nested: "ad
 	want := []config.Authenticator{{MaxAge: 5 * time.Second, LDAP: &ldap.Config{
 		Name: "staff", Servers: []string{"ldap://a", "ldaps://b:3636"}, CAFile: "/ca", NoStartTLS: true, AllowPlaintext: true,
 		BindDN: "cn=x", PasswordFile: "/pw", Base: "dc=b", Filter: "(uid={user})", NameAttribute: "uid", Valid: "(a=b)",
-		Groups:  &ldap.Groups{Base: "dc=g", Filter: "(m={dn})", NameAttribute: "cn", Nested: "walk"},
-		Timeout: 3 * time.Second, Connections: 4,
+		Groups:          &ldap.Groups{Base: "dc=g", Filter: "(m={dn})", NameAttribute: "cn", Nested: "walk"},
+		SSHKeyAttribute: "sshPublicKey",
+		Timeout:         3 * time.Second, Connections: 4,
 	}}}
 	if diff := cmp.Diff(want, got.Authenticators); diff != "" {
 		t.Errorf("authenticators (-want +got):\n%s", diff)

@@ -24,7 +24,8 @@ type doors struct {
 	all          []net.Listener       // for HTTP
 	ssh          net.Listener         // nil for none
 	hostKeys     *ssh.HostKeys        // with ssh
-	names        []string             // of all and ssh: "http 127.0.0.1:8080"
+	openssh      net.Listener         // nil for none
+	names        []string             // of all, ssh and openssh: "http 127.0.0.1:8080"
 	log          *slog.Logger
 }
 
@@ -47,8 +48,10 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 		}
 	}
 	fail := func(err error) (*doors, error) {
-		for _, opened := range d.all {
-			err = errors.Join(err, opened.Close())
+		for _, opened := range append(d.all, d.ssh) {
+			if opened != nil {
+				err = errors.Join(err, opened.Close())
+			}
 		}
 		return nil, err
 	}
@@ -89,6 +92,12 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 		d.ssh = d.gate.Listener(opened)
 		d.names = append(d.names, "ssh "+opened.Addr().String())
 	}
+	if l.OpenSSH.Path != "" {
+		if d.openssh, err = listen.Unix(listen.Socket(l.OpenSSH.Unix)); err != nil {
+			return fail(err)
+		}
+		d.names = append(d.names, "openssh "+d.openssh.Addr().String())
+	}
 	return d, nil
 }
 
@@ -103,6 +112,9 @@ func (d *doors) addresses() []string {
 	}
 	if d.ssh != nil {
 		out = append(out, "ssh "+d.ssh.Addr().String())
+	}
+	if d.openssh != nil {
+		out = append(out, "openssh "+d.openssh.Addr().String())
 	}
 	return out
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	_ "time/tzdata" // sites name time zones, and not every machine has the data
 
@@ -49,6 +51,7 @@ type cli struct {
 	Rehearse rehearseCmd `cmd:"" help:"Log test users in at two brokers and say what differs for them."`
 	Verify   verifyCmd   `cmd:"" help:"Say which commits of a site a broker would refuse because of who signed them."`
 	Login    loginCmd    `cmd:"" help:"Log in to a broker as X2Go Client does; list and select session profiles."`
+	SSH      sshCmd      `cmd:"" name:"ssh" passthrough:"" help:"Ask the broker of this machine for who came through OpenSSH; sshd starts this."`
 	Passwd   passwdCmd   `cmd:"" help:"Print the hash of a password for broker.cue."`
 
 	TicketKey ticketKeyCmd `cmd:"" help:"Print a key for ticket.keyFile, which several brokers share."`
@@ -73,7 +76,11 @@ type stdio struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	args := os.Args[1:]
+	if slices.Contains(formerNames, filepath.Base(os.Args[0])) {
+		args = append([]string{"ssh"}, args...)
+	}
+	code := run(ctx, args, stdio{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
 }

@@ -126,7 +126,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	if demo != nil && len(doors.all) > 0 {
 		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
 	}
-	return serve(ctx, server, doors.all, log, sshDoor.serve, keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
+	return serve(ctx, server, doors.all, log, sshDoor.serve, serveOpenSSH(cfg, doors, service, log), keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }
 
 // settings reads broker.cue and puts the flags above it.

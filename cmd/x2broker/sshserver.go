@@ -12,6 +12,7 @@ import (
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/frontend/ssh"
 	"github.com/x2broker/x2broker/broker/frontend/ssh/keys"
+	"github.com/x2broker/x2broker/broker/frontend/ssh/local"
 	"github.com/x2broker/x2broker/broker/session"
 )
 
@@ -89,4 +90,22 @@ func (d *sshDoor) state() *admin.SSH {
 		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Outcome, b.Outcome))
 	})
 	return out
+}
+
+// serveOpenSSH gives what answers `x2broker ssh` until its context ends.
+func serveOpenSSH(cfg *config.Config, d *doors, service *session.Service, log *slog.Logger) func(context.Context) {
+	if d.openssh == nil {
+		return func(context.Context) {}
+	}
+	s := local.NewServer(local.Options{
+		Service:      service,
+		Door:         ssh.NewDoor(service, cfg.Frontends.Zeroconf.Enabled, log),
+		TrustAddress: cfg.Listen.OpenSSH.TrustAddress,
+		Log:          log,
+	})
+	return func(ctx context.Context) {
+		if err := s.Serve(ctx, d.openssh); err != nil {
+			log.ErrorContext(ctx, "the socket of x2broker ssh failed: it will not work until a restart", "socket", d.openssh.Addr().String(), "err", err)
+		}
+	}
 }

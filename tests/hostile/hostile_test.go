@@ -163,6 +163,7 @@ type status struct {
 	Doors struct {
 		Open    int
 		Refused map[string]int
+		SSH     struct{ Open, Waiting, Turned int }
 	}
 }
 

@@ -67,6 +67,7 @@ var mayImport = map[string][]string{
 	"tests/e2e/ldap":       {"*"},
 	"tests/e2e/migrate":    {"*"},
 	"tests/e2e/proxies":    {"*"},
+	"tests/e2e/sshkeys":    {"*"},
 	"tests/e2e/pam":        {"*"},
 	"tests/e2e/systemd":    {"*"},
 	"tests/e2e/verify":     {"*"},

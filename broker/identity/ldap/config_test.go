@@ -41,6 +41,8 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 		"groups, nested":            {func(c *Config) { c.Groups = &Groups{Base: suffix, Nested: "yes"} }, `"yes" is none of "walk", "ad"`},
 		"groups, two ways":          {func(c *Config) { c.Groups = &Groups{Base: suffix, MemberOf: true, Filter: "(member={dn})"} }, "not both"},
 		"groups, walk by user name": {func(c *Config) { c.Groups = &Groups{Base: suffix, Nested: "walk", Filter: "(memberUid={user})"} }, "hold no groups"},
+		"keys":                      {func(c *Config) { c.SSHKeyAttribute = "sshPublicKey" }, ""},
+		"keys, no attribute":        {func(c *Config) { c.SSHKeyAttribute = "a)(b" }, `sshKeyAttribute: "a)(b" is no name of an attribute`},
 		"groups, ad and filter":     {func(c *Config) { c.Groups = &Groups{Base: suffix, Nested: "ad", Filter: "(member={dn})"} }, "leave out filter"},
 	} {
 		t.Run(name, func(t *testing.T) {

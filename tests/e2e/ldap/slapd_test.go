@@ -33,6 +33,8 @@ type slapd struct {
 const configuration = `include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+attributetype ( 1.3.6.1.4.1.24552.500.1.1.1.13 NAME 'sshPublicKey' DESC 'OpenSSH public key' EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+objectclass ( 1.3.6.1.4.1.24552.500.1.1.2.0 NAME 'ldapPublicKey' DESC 'OpenSSH LPK' SUP top AUXILIARY MUST ( sshPublicKey $ uid ) )
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof

@@ -49,6 +49,7 @@ func TestAKeyWithLimitsThatTheBrokerCannotKeep(t *testing.T) {
 		`expiry-time="20260302120000Z"`:                   `expired at 2026-03-02T12:00:00Z`,
 		`expiry-time="20270101",restrict`:                 ``,
 		`expiry-time="20270101Z",expiry-time="20260101Z"`: `expired`,
+		`expiry-time="20260101Z",expiry-time="20270101Z"`: `expired`,
 		`expiry-time="tomorrow"`:                          `is no time`,
 		`command="/usr/bin/dump"`:                         `command=`,
 		`restrict,command="echo \"hi, there\""`:           `command=`,
@@ -90,8 +91,11 @@ func TestAnyLineThatAllowsTheKeyDoes(t *testing.T) {
 			t.Errorf("from %s: %v", text, err)
 		}
 	}
-	if err := c.Authorized(t.Context(), "alice", key("alice"), netip.Addr{}); err == nil {
-		t.Error("a key with from= is good from an address that is not known")
+	w.write("keys/carol", line(`from="*"`, key("carol")))
+	for _, name := range []string{"alice", "carol"} {
+		if err := c.Authorized(t.Context(), name, key(name), netip.Addr{}); err == nil {
+			t.Error("a key with from= is good from an address that is not known")
+		}
 	}
 }
 
@@ -144,11 +148,12 @@ func TestBrokenLinesAreSkippedAndLoggedOnce(t *testing.T) {
 		`command="no end `+good,
 		"ssh-rsa "+strings.Fields(good)[1],
 		"-----BEGIN OPENSSH PRIVATE KEY-----",
-		strings.Repeat("x", maxLine+1),
-		good+"\r")
+		good+strings.Repeat("x", maxLine),
+		line("", key("alice, later"))+"\r")
 	c := w.checker()
 	for range 3 {
-		allows(t, c, "alice", key("alice"))
+		allows(t, c, "alice", key("alice, later"))
+		refuses(t, c, "alice", key("alice"), "not there")
 	}
 	for n := 1; n <= 7; n++ {
 		if got := strings.Count(w.log.String(), fmt.Sprintf(`err="line %d: `, n)); got != 1 {
@@ -175,6 +180,7 @@ func TestWhatWasLoggedIsForgottenInTime(t *testing.T) {
 func TestNewNamesMistakes(t *testing.T) {
 	w := newWorld(t)
 	private := w.write("ca", "-----BEGIN OPENSSH PRIVATE KEY-----")
+	weak := w.write("weak", line("", key("ca")), line("", rsaSigner(t, 1024).PublicKey()))
 	empty := w.write("empty")
 	krl := w.write("krl", "SSHKRL\n\x00\x00")
 	for name, tc := range map[string]struct {
@@ -189,6 +195,7 @@ func TestNewNamesMistakes(t *testing.T) {
 		"two of one place":      {func(o *Options) { o.Files = []string{"/k/{user}", "/k/{user}.pub"} }, "different names"},
 		"no such authority":     {func(o *Options) { o.UserCAs = []string{w.dir + "/none"} }, "ssh.userCAs: "},
 		"a private key":         {func(o *Options) { o.UserCAs = []string{private} }, "line 1: has no type of key"},
+		"a weak authority":      {func(o *Options) { o.UserCAs = []string{weak} }, "line 2: keys of RSA with less than 2048 bits"},
 		"no key":                {func(o *Options) { o.UserCAs = []string{empty} }, "holds no key"},
 		"no such revoked":       {func(o *Options) { o.Revoked = w.dir + "/none" }, "ssh.revokedKeys: "},
 		"revoked of ssh-keygen": {func(o *Options) { o.Revoked = krl }, "binary format"},

@@ -99,18 +99,11 @@ func (t template) read(user string, uid func(string) (uint32, bool)) (place stri
 	if err != nil {
 		return place, nil, fmt.Errorf("%s: %w", t.text, err)
 	}
-	owner := func(id uint32) bool {
-		if ours(id) {
-			return true
-		}
-		his, ok := uid(user)
-		return ok && id == his
-	}
 	parts := make([]string, len(t.below))
 	for i, part := range t.below {
 		parts[i] = strings.ReplaceAll(part, placeUser, user)
 	}
-	file, err := dir.open(parts, owner)
+	file, err := dir.open(parts, owner(user, uid))
 	if errors.Is(err, fs.ErrNotExist) {
 		return place, nil, fmt.Errorf("%s: there is no such file", place)
 	}
@@ -120,4 +113,15 @@ func (t template) read(user string, uid func(string) (uint32, bool)) (place stri
 	defer file.Close()
 	data, err = readAll(file, maxFile)
 	return place, data, err
+}
+
+// owner tells to whom a user's file may belong: root, the broker, himself.
+func owner(user string, uid func(string) (uint32, bool)) func(uint32) bool {
+	return func(id uint32) bool {
+		if ours(id) {
+			return true
+		}
+		his, ok := uid(user)
+		return ok && id == his
+	}
 }

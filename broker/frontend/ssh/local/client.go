@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/frontend/ssh"
 	"github.com/x2broker/x2broker/broker/frontend/ssh/command"
 )
 
@@ -26,8 +27,12 @@ const answerTime = loginTime + 100*time.Second
 // maxAnswer is the most bytes of an answer.
 const maxAnswer = 64 << 20
 
-// Ask asks the broker at the socket. The error says what to do about it.
+// Ask asks the broker at the socket, unless the command is none, which it finds
+// out itself. The error says what to do about it.
 func Ask(ctx context.Context, socket string, q Request) (Answer, error) {
+	if _, err := q.parse(); err != nil {
+		return answerOf(ssh.Usage(err)), nil
+	}
 	body, err := q.encode()
 	if err != nil {
 		return Answer{}, err
@@ -76,7 +81,7 @@ func (q Request) encode() ([]byte, error) {
 	q.Args = args
 	body, err := json.Marshal(q)
 	if err == nil && len(body) > MaxBody {
-		err = fmt.Errorf("the command is longer than %d bytes", command.Longest)
+		err = errors.New("the command, LOGNAME and SSH_CLIENT are too long")
 	}
 	return body, err
 }

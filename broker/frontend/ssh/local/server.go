@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,7 +25,7 @@ import (
 // Limits of the socket.
 const (
 	readTime  = 10 * time.Second // for a request to come in
-	writeTime = 10 * time.Second // for an answer to be taken
+	writeTime = 10 * time.Second
 	loginTime = 60 * time.Second // to find out who a user is
 	endTime   = 10 * time.Second // for running requests, when the broker stops
 
@@ -55,11 +56,12 @@ type Server struct {
 	Options
 	connected, asking *share
 	http              *http.Server
+	writeTime         time.Duration // for an answer to be taken
 }
 
 // NewServer returns a Server.
 func NewServer(o Options) *Server {
-	s := &Server{Options: o, connected: newShare(connections), asking: newShare(requests)}
+	s := &Server{Options: o, connected: newShare(connections), asking: newShare(requests), writeTime: writeTime}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+path, s.serve)
 	s.http = &http.Server{
@@ -73,9 +75,6 @@ func NewServer(o Options) *Server {
 	s.http.SetKeepAlivesEnabled(false)
 	return s
 }
-
-// Open says how many connections there are now.
-func (s *Server) Open() int { return s.connected.taken() }
 
 // Serve answers on the listener, whose connections must be *net.UnixConn, until
 // the context ends. Then it waits a while for what is being answered.
@@ -117,19 +116,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	var q Request
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBody))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil || d.More() {
+	err := d.Decode(&q)
+	if _, end := d.Token(); err != nil || !errors.Is(end, io.EOF) {
 		reply(w, http.StatusBadRequest, failure{"the request cannot be read: is x2broker ssh of the same version as the broker?"})
 		return
 	}
 	rc := http.NewResponseController(w)
-	err := rc.SetReadDeadline(time.Time{}) // or its passing would end the request
-	result := s.answer(r.Context(), uid, q)
-	if err = errors.Join(err, rc.SetWriteDeadline(time.Now().Add(writeTime))); err != nil {
+	err = rc.SetReadDeadline(time.Time{}) // or its passing would end the request
+	a := answerOf(s.answer(r.Context(), uid, q))
+	if err = errors.Join(err, rc.SetWriteDeadline(time.Now().Add(s.writeTime))); err != nil {
 		s.Log.DebugContext(r.Context(), "cannot set a deadline", "err", err)
 		return
 	}
-	reply(w, http.StatusOK, Answer{string(result.Stdout), string(result.Stderr), result.Code})
+	reply(w, http.StatusOK, a)
 }
+
+func answerOf(r ssh.Result) Answer { return Answer{string(r.Stdout), string(r.Stderr), r.Code} }
 
 // answer does what the user wants.
 func (s *Server) answer(ctx context.Context, uid uint32, q Request) ssh.Result {

@@ -33,9 +33,3 @@ func (s *share) take(uid uint32) (leave func()) {
 		}
 	}
 }
-
-func (s *share) taken() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
