@@ -98,8 +98,8 @@ type Authenticator interface {
 // A Lookuper is an Authenticator that can also say whether it still knows a
 // canonical name, and the groups of today, without a password. Only such an
 // authenticator gets tickets. Lookup returns ErrUnknownUser for a name that is
-// gone or whose account is not valid any more; on any error the ticket counts
-// as absent.
+// gone, with ErrExpired or ErrMustChange for one whose account is not valid any
+// more; on any error the ticket counts as absent.
 type Lookuper interface {
 	Lookup(ctx context.Context, name string) (Identity, error)
 }

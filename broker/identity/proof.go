@@ -193,15 +193,19 @@ func (g *Gate) still(ctx context.Context, p *Proof) (Identity, error) {
 	return id, err
 }
 
-// Find gives the user of a name without a password: the members that can look up
-// are asked in order, and the first that knows the name decides.
+// Find gives the user of a name without a password. The first member that knows
+// the name decides, as with one, also if his account is not valid there; a member
+// that could know it and cannot say so denies.
 func (c *Chain) Find(ctx context.Context, name string) (Identity, error) {
+	if name == "" {
+		return Identity{}, ErrUnknownUser
+	}
 	for _, m := range c.members {
-		if name == "" || !c.CanLookup(m.Name()) {
-			continue
+		if !c.CanLookup(m.Name()) {
+			return Identity{}, fmt.Errorf("authenticator %q cannot say without a password whom it knows", m.Name())
 		}
 		id, err := c.Lookup(ctx, m.Name(), name)
-		if !errors.Is(err, ErrUnknownUser) {
+		if !errors.Is(err, ErrUnknownUser) || errors.Is(err, ErrExpired) || errors.Is(err, ErrMustChange) {
 			return id, err
 		}
 	}

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/user"
 	"strconv"
 	"testing"
@@ -163,6 +164,28 @@ func TestConnectAsNeedsNoPasswordButAUser(t *testing.T) {
 		if _, err := d.ConnectAs(t.Context(), c); !errors.As(err, &denied) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A namesake further down is somebody else.
+func TestAKeyOpensNoDoorThatThePasswordWouldNot(t *testing.T) {
+	static, rounds := newStatic(t, StaticConfig{Users: map[string]StaticUser{"bob": {Hash: hashOf(t, "bob-pw", 4)}}})
+	locked := &lookAuth{fakeAuth: fakeAuth{name: "dir", user: "bob"}, canonical: "bob"}
+	locked.lookupErr = fmt.Errorf("%w: %w", ErrUnknownUser, ErrExpired)
+	for name, first := range map[string]Authenticator{
+		"locked":            locked,
+		"cannot look up":    &fakeAuth{name: "https", user: "bob", password: "x"},
+		"cannot be reached": &lookAuth{fakeAuth: fakeAuth{name: "dir"}, lookupErr: errors.New("away")},
+	} {
+		d := newDoorTo(t, static, rounds, first, static)
+		var denied *DeniedError
+		if p, err := d.ConnectAs(t.Context(), as("bob", "", "")); !errors.As(err, &denied) || denied.Advice() != "" {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+	}
+	d := newDoorTo(t, static, rounds, &lookAuth{fakeAuth: fakeAuth{name: "dir"}}, static)
+	if _, err := d.ConnectAs(t.Context(), as("bob", "", "")); err != nil {
+		t.Errorf("unknown to the first: %v", err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend"
 	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
+	"github.com/x2broker/x2broker/broker/frontend/ssh"
 	"github.com/x2broker/x2broker/broker/frontend/uccs"
 	"github.com/x2broker/x2broker/broker/identity"
 	"github.com/x2broker/x2broker/broker/session"
@@ -71,6 +72,8 @@ func (s *sites) compile(tb testing.TB, files map[string][]byte) *snapshot.Snapsh
 type broker struct {
 	address string   // "" if the import refuses the files
 	said    []string // by the import
+	service *session.Service
+	door    *ssh.Door
 }
 
 // start imports the files and serves what comes of it. Where servers are equally
@@ -109,7 +112,7 @@ func (s *sites) start(tb testing.TB, t *transcript, old *oldFiles, choose func(n
 	}
 	server := httptest.NewServer(routes(service, cfg.Frontends, t.open(), log))
 	tb.Cleanup(server.Close)
-	return &broker{strings.TrimPrefix(server.URL, "http://"), made.said}
+	return &broker{strings.TrimPrefix(server.URL, "http://"), made.said, service, ssh.NewDoor(service, cfg.Frontends.Zeroconf.Enabled, log)}
 }
 
 // routes are those of x2broker serve that the old broker has as well.

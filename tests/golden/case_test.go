@@ -77,6 +77,8 @@ func (s *step) deeds() (all []string) {
 
 type request struct {
 	Command []string // of the SSH frontend; nil for HTTP
+	RunAs   string   `json:"run_as"`
+	Env     map[string]string
 	Method  string
 	Path    string
 	Headers [][2]string
@@ -103,6 +105,9 @@ type recorded struct {
 	Body    string
 	Never   float64 `json:"no_response_within_seconds"`
 	Closed  bool    `json:"connection_closed_without_response"`
+
+	Exit   *int `json:"exit_code"` // of the SSH frontend; nil for HTTP
+	Stdout string
 }
 
 // An answer is what of a reply is compared.
@@ -127,6 +132,8 @@ func (r *recorded) answer() answer {
 		return answer{Status: hangs}
 	case r.Closed:
 		return answer{Status: closed}
+	case r.Exit != nil:
+		return printed(*r.Exit, r.Stdout)
 	}
 	a := answer{Status: r.Status, Headers: map[string]string{}, Body: r.Body}
 	for _, h := range r.Headers {

@@ -25,6 +25,9 @@ type exchange struct {
 
 func newExchange(t *transcript, step int) *exchange {
 	r := t.Steps[step].Request
+	if r.Command != nil {
+		return &exchange{request: r, t: t, name: fmt.Sprintf("%s/%d", t.Name, step), form: r.options()}
+	}
 	form, err := url.ParseQuery(strings.ReplaceAll(string(r.bytes()), ";", "%3B"))
 	if err != nil {
 		form = url.Values{} // a case about that
@@ -35,8 +38,8 @@ func newExchange(t *transcript, step int) *exchange {
 	return &exchange{request: r, t: t, name: fmt.Sprintf("%s/%d", t.Name, step), form: form}
 }
 
-// plain and json report which frontend is asked.
-func (x *exchange) plain() bool { return strings.HasPrefix(x.Path, "/plain") }
+// plain and json report in which form it is answered, which is plain over SSH.
+func (x *exchange) plain() bool { return strings.HasPrefix(x.Path, "/plain") || x.Command != nil }
 func (x *exchange) json() bool  { return strings.HasPrefix(x.Path, "/json") }
 
 // header gives a header of the request.
@@ -157,15 +160,11 @@ func newPlay(t *testing.T, c *transcript, all *sites, choose func(n int) int) *p
 // run goes through the steps and notes what is not as expected.
 func (p *play) run() {
 	for i, s := range p.c.Steps {
-		switch {
-		case s.Action != "":
+		if s.Action != "" {
 			p.broker = nil
 			if err := p.files.act(s.Action); err != nil {
 				p.problems = append(p.problems, err.Error())
 			}
-			continue
-		case s.Request.Command != nil:
-			p.problems = append(p.problems, "there is no SSH frontend")
 			continue
 		}
 		if p.broker == nil {
@@ -224,12 +223,12 @@ func (p *play) ask(x *exchange, s *step) string {
 	if deeds := s.deeds(); len(deeds) > 0 {
 		return "an agent is to do " + strings.Join(deeds, ", ")
 	}
-	body, err := p.known.fill(string(x.bytes()))
-	if err != nil {
-		return err.Error()
+	asked, ask := x.Method+" "+x.Path, p.send
+	if x.Command != nil {
+		asked, ask = strings.Join(x.Command, " "), p.command
 	}
 	for range max(s.Repeated, 1) {
-		got, err := send(p.broker.address, x.request, []byte(body), p.c.Name == "http10")
+		got, err := ask(x)
 		if err != nil {
 			return err.Error()
 		}
@@ -240,7 +239,7 @@ func (p *play) ask(x *exchange, s *step) string {
 			}
 		}
 		if !came {
-			return fmt.Sprintf("%s %s %s\n%s", x.Method, x.Path, body, difference(wanted, got))
+			return fmt.Sprintf("%s %s\n%s", asked, x.Body, difference(wanted, got))
 		}
 	}
 	for want, came := range wanted {
@@ -249,6 +248,15 @@ func (p *play) ask(x *exchange, s *step) string {
 		}
 	}
 	return ""
+}
+
+// send asks over HTTP.
+func (p *play) send(x *exchange) (answer, error) {
+	body, err := p.known.fill(string(x.bytes()))
+	if err != nil {
+		return answer{}, err
+	}
+	return send(p.broker.address, x.request, []byte(body), p.c.Name == "http10")
 }
 
 // difference shows how an answer is not as wanted.

@@ -65,8 +65,8 @@ func writeDocument(outcomes []*outcome) string {
 <!-- Written by tests/golden: go test ./tests/golden -update -->
 
 %d cases of the Python broker x2gobroker 0.0.4.3 were recorded: its files, what was asked and what it answered. The tests
-take the files of each case through `+"`x2broker import`"+`, serve the site over HTTP with the real frontends, ask the same from
-the same address, and compare the answers byte by byte.
+take the files of each case through `+"`x2broker import`"+`, serve the site with the real frontends, over HTTP and for command lines
+over SSH, ask the same from the same address, and compare the answers byte by byte.
 
 | cases | |
 |---|---|
@@ -107,6 +107,9 @@ The users of a case, with their groups, are in a table with their passwords; so 
 cases were recorded with a setting that finds every password right; the one that a user sends is his password here. Where
 somebody gets in without a password or a name, everybody does. What the import says is compared with
 tests/golden/testdata/import.txtar, and what it calls lost is accepted.
+
+Over SSH whoever was asked for has logged in: the recordings speak for him through a user whom the old broker believes
+everything. Exit codes and standard output are compared.
 
 Requests come from the recorded address; an address that is not one of 127.0.0.0/8 is told in X-Forwarded-For by a proxy
 that the broker trusts. Random ids are compared by their place: the same id must be where the same one was.

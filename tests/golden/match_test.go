@@ -21,6 +21,8 @@ func random(mark string) string {
 		return `-----BEGIN RSA PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+\n-----END RSA PRIVATE KEY-----`
 	case mark == "{{PUBKEY_BASE64}}":
 		return `[A-Za-z0-9+/=]+`
+	case mark == usage:
+		return `Usage: [^\x00]+`
 	case mark == "{{TIMESTAMP}}":
 		return `[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}`
 	}

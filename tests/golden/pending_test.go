@@ -17,12 +17,8 @@ type pending struct {
 
 var waits = []*pending{
 	{
-		For: "ssh", Why: "There is no SSH frontend yet.",
-		Cases: []string{"ssh-*"},
-	},
-	{
 		For: "farm", Why: "The broker does not talk to agents yet: it neither shows and resumes sessions nor counts them.",
-		Cases: []string{"agent-local-*", "sshagent-*", "lb-*", "resume-*", "uccs-agent-status", "list-key-order-all"},
+		Cases: []string{"agent-local-*", "sshagent-*", "lb-*", "resume-*", "uccs-agent-status", "list-key-order-all", "ssh-agent-local", "ssh-agent-local-sudo"},
 		But: []string{
 			"agent-local-foreign-host", "agent-local-shadow", // sessions do not matter
 			"sshagent-hostkey-reject", "sshagent-stderr", // the agent is not believed
@@ -30,7 +26,7 @@ var waits = []*pending{
 	},
 	{
 		For: "farm", Why: "Keys for autologin are put on servers by agents.",
-		Cases: []string{"autologin-*", "list-autologin-*", "pubkeys-present", "pubkeys-rsa-only"},
+		Cases: []string{"autologin-*", "list-autologin-*", "pubkeys-present", "pubkeys-rsa-only", "ssh-autologin"},
 	},
 	{
 		For: "farm", Why: "The broker does not try yet which servers answer.",

@@ -121,6 +121,11 @@ func (t *transcript) sent() map[string]string {
 			}
 		}
 	}
+	for _, s := range t.Steps {
+		if s.Request != nil && s.Request.Command != nil {
+			all[s.Request.login()] = "of the SSH login"
+		}
+	}
 	for _, form := range t.forms(false) {
 		if p := form.Get("password"); p != "" {
 			all[form.Get("user")] = p

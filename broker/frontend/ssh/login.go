@@ -83,7 +83,10 @@ func algorithms() (ssh.Config, []string) {
 // is let in by a conversation without prompts.
 func (l *login) config() *ssh.ServerConfig {
 	o := l.server.o
-	c := &ssh.ServerConfig{ServerVersion: version, MaxAuthTries: maxTries}
+	c := &ssh.ServerConfig{
+		ServerVersion: version, MaxAuthTries: maxTries,
+		AuthLogCallback: func(ssh.ConnMetadata, string, error) { l.wire.saw(leastPacket) },
+	}
 	c.Config, c.PublicKeyAuthAlgorithms = algorithms()
 	for _, key := range o.HostKeys.signers() {
 		c.AddHostKey(key)
@@ -133,7 +136,9 @@ func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiv
 	talk := &conversation{challenge: func(name, instruction string, questions []string, echos []bool) ([]string, error) {
 		l.wire.working.Add(-1) // it waits for the client
 		defer l.wire.working.Add(1)
-		return challenge(name, instruction, questions, echos)
+		answers, err := challenge(name, instruction, questions, echos)
+		l.wire.saw(leastPacket)
+		return answers, err
 	}}
 	c := l.credentials(meta)
 	proof, err := l.connect(c, talk.ask)

@@ -189,7 +189,6 @@ func (s *Server) login(ctx context.Context, w *wire, address netip.Addr) (*ssh.S
 		conn.Close()
 		return nil, nil, nil, nil
 	}
-	w.in.Store(true)
 	return conn, channels, requests, p
 }
 

@@ -78,7 +78,7 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			if !ok {
 				return
 			}
-			c.wire.saw(leastPacket)
+			c.wire.saw(len(n.ChannelType()) + len(n.ExtraData()))
 			c.open(n)
 		case r, ok := <-requests:
 			if !ok {

@@ -44,10 +44,9 @@ type wire struct {
 
 	left    atomic.Int64 // bytes that may come
 	heard   atomic.Int64 // when something came last, in nanoseconds of Unix time
-	wrote   atomic.Int64 // packets, before the login
+	wrote   atomic.Int64 // packets
 	unseen  atomic.Int64 // at most as many bytes were handed on that nobody has looked at
 	working atomic.Int64 // who is not looking: calls of Write, steps of the login
-	in      atomic.Bool  // after the login
 }
 
 func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
@@ -111,17 +110,14 @@ func (w *wire) saw(bytes int) {
 }
 
 // Write gives a client a while to take what it asked for. One call is one packet
-// at most. Before the login each packet answers one of the client.
+// at most.
 func (w *wire) Write(b []byte) (int, error) {
 	w.working.Add(1)
 	defer w.working.Add(-1)
 	if err := w.SetWriteDeadline(time.Now().Add(w.writeTime)); err != nil {
 		return 0, err
 	}
-	if !w.in.Load() {
-		w.wrote.Add(1)
-		w.saw(leastPacket)
-	}
+	w.wrote.Add(1)
 	n, err := w.Conn.Write(b)
 	if err != nil {
 		w.Close() // half a packet is of no use

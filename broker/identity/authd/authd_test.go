@@ -303,6 +303,21 @@ func TestALookupNeedsAValidAccount(t *testing.T) {
 	}
 }
 
+// A user of this machine says that he is alice.
+func TestANameIsThatOfTheNumber(t *testing.T) {
+	c, _ := start(t, nil)
+	if got, err := c.LookupUID(t.Context(), "alice", alice.UID); err != nil || got.Name != "alice" || len(got.Groups) != 2 {
+		t.Errorf("alice: %v, %v", got, err)
+	}
+	for name, uid := range map[string]uint32{"alice": alice.UID + 1, "bob": alice.UID, "expired": 0, "address": 0} {
+		if got, err := c.LookupUID(t.Context(), name, uid); err == nil || got.Name != "" {
+			t.Errorf("%s with number %d: %v, %v", name, uid, got, err)
+		} else if name != "address" && !errors.Is(err, identity.ErrUnknownUser) {
+			t.Errorf("%s with number %d: %v; want unknown", name, uid, err)
+		}
+	}
+}
+
 func TestGroupsAreThoseOfAValidAccount(t *testing.T) {
 	c, _ := start(t, nil)
 	if got, err := c.Groups(t.Context(), "alice"); err != nil || len(got) != 2 {

@@ -43,6 +43,7 @@ type Client struct {
 var (
 	_ identity.Authenticator   = (*Client)(nil)
 	_ identity.Lookuper        = (*Client)(nil)
+	_ identity.UIDLookuper     = (*Client)(nil)
 	_ identity.GroupSource     = (*Client)(nil)
 	_ identity.Converser       = (*Client)(nil)
 	_ identity.PasswordChanger = (*Client)(nil)
@@ -86,11 +87,26 @@ func (c *Client) Converse(ctx context.Context, cred identity.Credentials, ask id
 // Lookup asks NSS for the user and PAM whether his account is valid: not
 // expired or locked, and no new password due.
 func (c *Client) Lookup(ctx context.Context, name string) (identity.Identity, error) {
-	id, err := c.decide(ctx, c.lookups, lookupTime, Request{kind: kindLookup, Name: name}, dialogue{})
-	if errors.Is(err, identity.ErrExpired) || errors.Is(err, identity.ErrMustChange) {
-		return identity.Identity{}, fmt.Errorf("%w: %w", identity.ErrUnknownUser, err)
+	u, err := c.lookup(ctx, name)
+	return identityOf(u), err
+}
+
+// LookupUID is Lookup if the name is that of the numeric user id, which NSS may
+// know under several names.
+func (c *Client) LookupUID(ctx context.Context, name string, uid uint32) (identity.Identity, error) {
+	u, err := c.lookup(ctx, name)
+	if err == nil && u.UID != uid {
+		return identity.Identity{}, fmt.Errorf("%w: %q is another user's name", identity.ErrUnknownUser, name)
 	}
-	return id, err
+	return identityOf(u), err
+}
+
+func (c *Client) lookup(ctx context.Context, name string) (User, error) {
+	u, err := c.user(ctx, c.lookups, lookupTime, Request{kind: kindLookup, Name: name}, dialogue{})
+	if errors.Is(err, identity.ErrExpired) || errors.Is(err, identity.ErrMustChange) {
+		return User{}, fmt.Errorf("%w: %w", identity.ErrUnknownUser, err)
+	}
+	return u, err
 }
 
 // Groups gives the groups that the machine has for a user whom somebody else let
@@ -141,37 +157,43 @@ type dialogue struct {
 
 // decide makes an identity or one of identity's errors of a result.
 func (c *Client) decide(ctx context.Context, slots chan struct{}, limit time.Duration, r Request, d dialogue) (identity.Identity, error) {
+	u, err := c.user(ctx, slots, limit, r, d)
+	return identityOf(u), err
+}
+
+// user makes a user or one of identity's errors of a result.
+func (c *Client) user(ctx context.Context, slots chan struct{}, limit time.Duration, r Request, d dialogue) (User, error) {
 	res, began, err := c.request(ctx, slots, limit, r, d)
 	if err != nil {
-		return identity.Identity{}, err
+		return User{}, err
 	}
 	if r.kind != kindLookup && (res.Code == Wrong || res.Code == Unknown) {
 		if err := c.refuse(ctx, began, res.Delay); err != nil {
-			return identity.Identity{}, err
+			return User{}, err
 		}
 	}
 	switch res.Code {
 	case OK:
 		if res.User.Name == "" {
-			return identity.Identity{}, errors.New("x2broker-authd: named nobody")
+			return User{}, errors.New("x2broker-authd: named nobody")
 		}
-		return identityOf(res.User), nil
+		return res.User, nil
 	case Wrong:
-		return identity.Identity{}, identity.ErrWrongPassword
+		return User{}, identity.ErrWrongPassword
 	case Unknown:
-		return identity.Identity{}, identity.ErrUnknownUser
+		return User{}, identity.ErrUnknownUser
 	case Expired:
-		return identity.Identity{}, identity.ErrExpired
+		return User{}, identity.ErrExpired
 	case MustChange:
-		return identity.Identity{}, identity.ErrMustChange
+		return User{}, identity.ErrMustChange
 	case Refused:
-		return identity.Identity{}, &identity.NotChangedError{Text: res.Text}
+		return User{}, &identity.NotChangedError{Text: res.Text}
 	case Busy:
-		return identity.Identity{}, fmt.Errorf("%w: x2broker-authd has too much to do", identity.ErrNotTried)
+		return User{}, fmt.Errorf("%w: x2broker-authd has too much to do", identity.ErrNotTried)
 	case NeedsMore:
-		return identity.Identity{}, errors.New("PAM asks for more than a password, which this way in cannot pass on")
+		return User{}, errors.New("PAM asks for more than a password, which this way in cannot pass on")
 	}
-	return identity.Identity{}, fmt.Errorf("x2broker-authd: %s", res.Text)
+	return User{}, fmt.Errorf("x2broker-authd: %s", res.Text)
 }
 
 // refuse waits until a refusal may be told. The delay of pam_fail_delay(3) is

@@ -94,7 +94,7 @@ func (d *Directory) Lookup(ctx context.Context, name string) (identity.Identity,
 		return identity.Identity{}, err
 	}
 	if !valid {
-		return identity.Identity{}, fmt.Errorf("%w: the account is not valid", identity.ErrUnknownUser)
+		return identity.Identity{}, fmt.Errorf("%w: %w", identity.ErrUnknownUser, identity.ErrExpired)
 	}
 	return d.identity(ctx, u)
 }
