@@ -23,6 +23,12 @@ const (
 	maxConversations = 3 // about more than a password, that fail on one connection
 )
 
+// Bytes of packets beside what differs, without those of [overhead].
+const (
+	serviceRequest = 17
+	authRequest    = 27
+)
+
 // Keys says whose keys count.
 type Keys interface {
 	// Authorized returns nil for a key with which this user may log in from the
@@ -85,7 +91,10 @@ func (l *login) config() *ssh.ServerConfig {
 	o := l.server.o
 	c := &ssh.ServerConfig{
 		ServerVersion: version, MaxAuthTries: maxTries,
-		AuthLogCallback: func(ssh.ConnMetadata, string, error) { l.wire.saw(leastPacket) },
+		PreAuthConnCallback: func(ssh.ServerPreAuthConn) { l.wire.saw(serviceRequest) },
+		AuthLogCallback: func(meta ssh.ConnMetadata, method string, _ error) {
+			l.wire.saw(authRequest + len(meta.User()) + len(method))
+		},
 	}
 	c.Config, c.PublicKeyAuthAlgorithms = algorithms()
 	for _, key := range o.HostKeys.signers() {
@@ -137,7 +146,7 @@ func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiv
 		l.wire.working.Add(-1) // it waits for the client
 		defer l.wire.working.Add(1)
 		answers, err := challenge(name, instruction, questions, echos)
-		l.wire.saw(leastPacket)
+		l.wire.saw(0)
 		return answers, err
 	}}
 	c := l.credentials(meta)
@@ -172,7 +181,7 @@ func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password
 // proved by that. A name that nobody has is looked for like any other: how long
 // it takes must not tell.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-	l.wire.saw(len(key.Marshal()))
+	l.wire.saw(authRequest + len(key.Marshal()))
 	l.wire.working.Add(1)
 	defer l.wire.working.Add(-1)
 	c := l.credentials(meta)
@@ -193,7 +202,6 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 
 // signed is asked when the client has signed with a key that would do.
 func (l *login) signed(_ ssh.ConnMetadata, key ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-	l.wire.saw(len(key.Marshal()))
 	p := provenBy(permissions)
 	if p == nil {
 		return nil, errDenied

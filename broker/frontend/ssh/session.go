@@ -21,6 +21,14 @@ const (
 	maxSilence = 3           // times keepEach
 )
 
+// Bytes of packets beside what differs, without those of [overhead].
+const (
+	channelOpen    = 17
+	channelRequest = 10
+	globalRequest  = 6
+	channelClose   = 5
+)
+
 // shellText is for people who try to log in.
 const shellText = "This is a session broker for X2Go, there is no shell here.\r\n" +
 	"Give its address to X2Go Client: x2goclient --broker-url=ssh://USER@HOST:PORT/x2broker\r\n"
@@ -78,13 +86,13 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			if !ok {
 				return
 			}
-			c.wire.saw(len(n.ChannelType()) + len(n.ExtraData()))
+			c.wire.saw(channelOpen + len(n.ChannelType()) + len(n.ExtraData()))
 			c.open(n)
 		case r, ok := <-requests:
 			if !ok {
 				return
 			}
-			c.wire.saw(len(r.Type) + len(r.Payload))
+			c.wire.saw(globalRequest + len(r.Type) + len(r.Payload))
 			_ = r.Reply(false, nil) // an error ends the connection
 		case <-tick.C:
 			if c.wire.silence() > maxSilence*c.server.keepEach {
@@ -149,9 +157,10 @@ func (c *connection) open(n ssh.NewChannel) {
 // session answers the requests of a channel until the client closes it. None may
 // wait for another: nothing of the whole connection is read meanwhile.
 func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) {
+	defer c.wire.saw(channelClose)
 	ran := false
 	for r := range requests {
-		c.wire.saw(len(r.Type) + len(r.Payload))
+		c.wire.saw(channelRequest + len(r.Type) + len(r.Payload))
 		ok := false
 		switch r.Type {
 		case "pty-req", "window-change":

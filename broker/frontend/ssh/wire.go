@@ -24,8 +24,11 @@ const (
 // never more than the queue has room for.
 const (
 	leastPacket = 28               // bytes of the smallest packet, encrypted
+	overhead    = 25               // least bytes of a packet beside its payload: lengths, padding, MAC
 	queueRoom   = 15 * leastPacket // bytes that nobody may have looked at
-	pause       = 10 * time.Millisecond
+
+	// pause is for a goroutine that need not wait for anything, and is next.
+	pause = time.Millisecond
 
 	// newKeys is the packet of the server, counted with its version line, after
 	// which the queue is used.
@@ -99,11 +102,12 @@ func (w *wire) room() int {
 	}
 }
 
-// saw notes that a packet of so many bytes, or more, was looked at.
-func (w *wire) saw(bytes int) {
+// saw notes that a packet with a payload of so many bytes, or more, was looked
+// at.
+func (w *wire) saw(payload int) {
 	for {
 		unseen := w.unseen.Load()
-		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(max(bytes, leastPacket)), 0)) {
+		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(payload+overhead), 0)) {
 			return
 		}
 	}
