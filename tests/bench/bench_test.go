@@ -4,6 +4,9 @@
 //
 //	make bench
 //
+// SSH is measured likewise, against a bare server on x/crypto/ssh, and against
+// sshd with the reference broker where these are installed.
+//
 // The metric "ratio" is the bare server's time per request divided by the
 // broker's: 1 would be as fast as net/http itself.
 package bench
@@ -34,6 +37,13 @@ const bareBody = "X2BROKER_BENCH_BARE"
 func TestMain(m *testing.M) {
 	if file := os.Getenv(bareBody); file != "" {
 		if err := serveBare(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if dir := os.Getenv(bareSSH); dir != "" {
+		if err := serveBareSSH(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
