@@ -14,6 +14,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/frontend/uccs"
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 )
@@ -31,7 +32,7 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Bad: ops.metrics.BadRequest, Log: log}
 	door := func(path string, enabled bool, h http.Handler) {
 		if enabled {
-			r.Handle(base+path+"*", http.StripPrefix(base+path, h))
+			r.Handle(base+path+"*", listen.Whole(http.StripPrefix(base+path, h)))
 		}
 	}
 	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
