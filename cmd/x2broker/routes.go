@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -26,13 +27,13 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 		base = ""
 	}
 	r := chi.NewRouter()
-	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
 	r.NotFound(frontend.NotFound)
+	open := &frontends{rest: r}
 	doors := cfg.Frontends
 	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Bad: ops.metrics.BadRequest, Log: log}
 	door := func(path string, enabled bool, h http.Handler) {
 		if enabled {
-			r.Handle(base+path+"*", listen.Whole(http.StripPrefix(base+path, h)))
+			open.all = append(open.all, below{base + path, listen.Whole(http.StripPrefix(base+path, h))})
 		}
 	}
 	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
@@ -49,7 +50,36 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 		ops.broker.Webhook = admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, ops.metrics, time.Now, log)
 		r.Handle(base+hook.Path, ops.broker.Webhook)
 	}
-	return r
+	return recoverer(log)(frontend.ClientAddress(cfg.Listen.TrustedProxies)(open))
+}
+
+// frontends come before all other routes: a router that can tell more apart
+// costs more than it takes to answer most requests.
+type frontends struct {
+	all  []below
+	rest http.Handler
+}
+
+// below is a handler for all paths that begin so.
+type below struct {
+	path string
+	http.Handler
+}
+
+// ServeHTTP looks at the path as it was sent: with an escape in its beginning it
+// is another.
+func (f *frontends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	for _, b := range f.all {
+		if strings.HasPrefix(path, b.path) {
+			b.ServeHTTP(w, r)
+			return
+		}
+	}
+	f.rest.ServeHTTP(w, r)
 }
 
 // recoverer answers 500 when a handler panics, and says so in the log; other
