@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -63,9 +64,9 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if boundary, ok := multipartForm(r.Header.Get("Content-Type")); ok {
 		err = f.addMultipart(multipart.NewReader(r.Body, boundary))
 	} else {
-		var body []byte
+		var body string
 		if body, err = readBody(r); err == nil {
-			err = f.addEncoded(string(body))
+			err = f.addEncoded(body)
 		}
 	}
 	if err != nil {
@@ -86,16 +87,21 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	return f, nil
 }
 
-// readBody makes room once for bodies as real clients send them. Room for others
-// grows with what has come.
-func readBody(r *http.Request) ([]byte, error) {
-	const usual = 2 << 10
-	if r.ContentLength < 0 || r.ContentLength > usual {
-		return io.ReadAll(r.Body)
+// rooms are for bodies as real clients send them. Room for others grows with what
+// has come.
+var rooms = sync.Pool{New: func() any { return new([2 << 10]byte) }}
+
+func readBody(r *http.Request) (string, error) {
+	room := rooms.Get().(*[2 << 10]byte)
+	defer rooms.Put(room)
+	if r.ContentLength < 0 || r.ContentLength > int64(len(room)) {
+		body, err := io.ReadAll(r.Body)
+		return string(body), err
 	}
-	body := make([]byte, r.ContentLength)
+	body := room[:r.ContentLength]
+	defer clear(body) // there are passwords in it
 	_, err := io.ReadFull(r.Body, body)
-	return body, err
+	return string(body), err
 }
 
 // multipartForm says whether a body of this type has parts, and what is between

@@ -31,16 +31,19 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 	open := &frontends{rest: r}
 	doors := cfg.Frontends
 	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Bad: ops.metrics.BadRequest, Log: log}
-	door := func(path string, enabled bool, h http.Handler) {
+	door := func(path string, enabled bool, h func(frontend.Options) http.Handler) {
+		options.Path = base + path
 		if enabled {
-			open.all = append(open.all, below{base + path, listen.Whole(http.StripPrefix(base+path, h))})
+			open.all = append(open.all, below{options.Path, listen.Whole(h(options))})
 		}
 	}
-	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
-	door("/json/", doors.JSON.Enabled, json.New(options))
-	door("/uccs/", doors.UCCS.Enabled, uccs.New(uccs.Options{
-		Options: options, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
-	}))
+	door("/plain/", doors.Plain.Enabled, func(o frontend.Options) http.Handler { return plain.New(o, doors.Plain.DeniedStatus) })
+	door("/json/", doors.JSON.Enabled, json.New)
+	door("/uccs/", doors.UCCS.Enabled, func(o frontend.Options) http.Handler {
+		return http.StripPrefix(o.Path, uccs.New(uccs.Options{
+			Options: o, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
+		}))
+	})
 	r.HandleFunc(base+"/", frontend.Index)
 	r.Handle(base+"/pubkeys", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
 	r.Handle(base+"/pubkeys/*", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
