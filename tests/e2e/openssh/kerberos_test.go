@@ -118,7 +118,8 @@ func (r *realm) ticket(user string) string {
 // kerberized starts an sshd that lets in by tickets only.
 func (o *office) kerberized(r *realm, settings ...string) *sshd {
 	o.t.Helper()
-	return o.sshd(r.env, append([]string{"PasswordAuthentication no", "GSSAPIAuthentication yes",
+	return o.sshd(r.env, append([]string{
+		"PasswordAuthentication no", "GSSAPIAuthentication yes",
 		"GSSAPIStrictAcceptorCheck no", // this machine has a name of its own
 	}, settings...)...)
 }
