@@ -28,13 +28,13 @@ type desk struct {
 	t *testing.T
 }
 
-func newDesk(t *testing.T, settings string) *desk {
+func newDesk(t *testing.T) *desk {
 	t.Helper()
 	if missing := x2goclient.Missing(); len(missing) > 0 {
 		t.Fatal("these Debian packages are missing: ", strings.Join(missing, " "))
 	}
 	d := &desk{Helper: pamtest.Start(t), t: t}
-	d.Broker = broker(t, "listen: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n"+settings+
+	d.Broker = broker(t, "listen: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n"+
 		fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", d.Socket))
 	return d
 }
@@ -122,7 +122,7 @@ func TestASecondFactorIsAskedForByX2GoClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			alice := pamtest.NewUser(t, "alice", "sweet")
 			pamtest.Rules(t, "auth requisite pam_unix.so nodelay\n"+rule(t, alice)+"\naccount required pam_unix.so\n")
-			d := newDesk(t, "")
+			d := newDesk(t)
 			ctx := deadline(t)
 
 			c := d.client(ctx, alice)
@@ -166,7 +166,7 @@ int pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 `)
 	alice := pamtest.NewUser(t, "alice", "süß")
 	pamtest.Rules(t, "auth requisite pam_unix.so nodelay\nauth required "+code+"\naccount required pam_unix.so\n")
-	d := newDesk(t, "")
+	d := newDesk(t)
 	ctx := deadline(t)
 	c := d.client(ctx, alice)
 	// With the word "challenge" the client would hang.
@@ -185,7 +185,7 @@ func TestX2GoClientChangesAPasswordOverSSH(t *testing.T) {
 	pamtest.Rules(t, pamtest.Shipped(t))
 	const first, second = "sweet 100%&+", `Quite ü 'another'; $(1) "`
 	alice := pamtest.NewUser(t, "alice", first)
-	d := newDesk(t, "")
+	d := newDesk(t)
 	ctx := deadline(t)
 	c := d.client(ctx, alice, "--change-broker-pass")
 	must(t, c.Login(first))
@@ -203,7 +203,7 @@ func TestX2GoClientChangesAPasswordOverSSH(t *testing.T) {
 func TestALockedUserIsNotAnsweredOnHisConnection(t *testing.T) {
 	pamtest.Rules(t, pamtest.Shipped(t))
 	alice := pamtest.NewUser(t, "alice", "sweet")
-	d := newDesk(t, "")
+	d := newDesk(t)
 	ctx := deadline(t)
 	c := d.client(ctx, alice, "--change-broker-pass")
 	must(t, c.Login("sweet"))
