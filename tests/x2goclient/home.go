@@ -62,7 +62,7 @@ func NewHome(dir string) (*Home, error) {
 		return nil, err
 	}
 	return &Home{dir: dir, env: []string{
-		"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "USER=" + u.Username, "LOGNAME=" + u.Username,
+		"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "TMPDIR=" + home, "USER=" + u.Username, "LOGNAME=" + u.Username,
 		"LD_PRELOAD=" + accounts, "NSS_WRAPPER_PASSWD=" + file, "NSS_WRAPPER_GROUP=/etc/group",
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
 	}}, nil
