@@ -1,6 +1,6 @@
-// Package client talks to a session broker as X2Go Client does at /plain/ and as
-// python-x2go does at /json/, over HTTP and HTTPS. It serves `x2broker login` and `rehearse` and tests, and works against
-// any broker.
+// Package client talks to a session broker as X2Go Client does at /plain/ and over
+// SSH, and as python-x2go does at /json/. It serves `x2broker login` and `rehearse`
+// and tests, and works against any broker.
 package client
 
 import (
@@ -13,10 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // maxReply bounds the reply of a broker in bytes.
 const maxReply = 64 << 20
+
+// grant is what lets a client in, anywhere in a reply.
+const grant = "Access granted"
 
 // ErrDenied means that the broker refused; it may be wrapped with its words.
 var ErrDenied = errors.New("access denied")
@@ -28,13 +33,15 @@ var ErrThrottled = fmt.Errorf("%w for a while", ErrDenied)
 // Client is one user at one broker. It keeps the ticket between requests and
 // is not safe for concurrent use.
 type Client struct {
-	URL      string // as clients take it: http://host:port/plain/ or /json/
+	URL      string // as clients take it: http://host:port/plain/ or /json/, ssh://host:port/path
 	User     string
 	Password string
 	Ticket   string // the authid of the last reply
 	Account  string // login= of Select; "" leaves it out
 
 	HTTP *http.Client // nil for http.DefaultClient
+	SSH  SSH          // for ssh:// only
+	conn *ssh.Client  // nil when there is none
 }
 
 // Profile is a session profile of a list: its keys as X2Go Client reads them.
@@ -57,7 +64,7 @@ type Server struct {
 
 // List logs in and gives the profiles, in the broker's order.
 func (c *Client) List(ctx context.Context) ([]Profile, error) {
-	reply, err := c.post(ctx, form("task", "listsessions"))
+	reply, err := c.ask(ctx, form("task", "listsessions"))
 	if err != nil {
 		return nil, fmt.Errorf("list session profiles: %w", err)
 	}
@@ -73,7 +80,7 @@ func (c *Client) Select(ctx context.Context, profileID string) (Server, error) {
 	if c.Account != "" {
 		fields.Set("login", c.Account)
 	}
-	reply, err := c.post(ctx, fields)
+	reply, err := c.ask(ctx, fields)
 	if err != nil {
 		return Server{}, fmt.Errorf("select %q: %w", profileID, err)
 	}
@@ -119,7 +126,14 @@ type granted struct {
 	json *jsonReply // nil: the text is that of /plain/
 }
 
-// post sends one request and checks the reply for the grant.
+// ask sends one request and checks the reply for the grant.
+func (c *Client) ask(ctx context.Context, fields url.Values) (granted, error) {
+	if strings.HasPrefix(c.URL, "ssh://") {
+		return c.run(ctx, fields)
+	}
+	return c.post(ctx, fields)
+}
+
 func (c *Client) post(ctx context.Context, fields url.Values) (granted, error) {
 	fields.Set("user", c.User)
 	fields.Set("password", c.Password)
@@ -152,17 +166,8 @@ func (c *Client) post(ctx context.Context, fields url.Values) (granted, error) {
 		return granted{}, ErrDenied
 	case resp.StatusCode != http.StatusOK:
 		return granted{}, fmt.Errorf("the broker answered %s: %q", resp.Status, first)
-	case !strings.Contains(text, "Access granted"):
-		denied := ErrDenied
-		if wait != "" {
-			denied = ErrThrottled
-		}
-		if reason, ok := strings.CutPrefix(first, "Access denied: "); ok {
-			return granted{}, fmt.Errorf("%w: %s", denied, reason)
-		}
-		return granted{}, denied
 	}
-	if isJSON(resp.Header.Get("Content-Type")) {
+	if strings.Contains(text, grant) && isJSON(resp.Header.Get("Content-Type")) {
 		reply, err := parseJSON(text)
 		if err != nil {
 			return granted{}, err
@@ -172,10 +177,35 @@ func (c *Client) post(ctx context.Context, fields url.Values) (granted, error) {
 		}
 		return granted{text, reply}, nil
 	}
+	return c.plain(text, wait != "")
+}
+
+// plain looks for the grant in a text for X2Go Client, and for a ticket.
+func (c *Client) plain(text string, wait bool) (granted, error) {
+	if !strings.Contains(text, grant) {
+		return granted{}, denied(text, wait)
+	}
 	if _, rest, ok := strings.Cut(text, "AUTHID:"); ok {
 		c.Ticket, _, _ = strings.Cut(rest, "\n")
 	}
 	return granted{text: text}, nil
+}
+
+// refusal is how a refusal begins that says why.
+const refusal = "Access denied: "
+
+// denied is the refusal that a text is, with its reason if it has one. wait is
+// whether the broker asked to come again later; without HTTP only the words do.
+func denied(text string, wait bool) error {
+	reason, ok := strings.CutPrefix(firstLine(text), refusal)
+	err := ErrDenied
+	if wait || ok && strings.HasPrefix(reason, "too many failed logins") {
+		err = ErrThrottled
+	}
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, reason)
 }
 
 // firstLine is the start of a text, short and without control characters.

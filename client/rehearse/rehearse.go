@@ -33,11 +33,13 @@ import (
 type Side struct {
 	URL  string                             // as X2Go Client takes it
 	HTTP func(from netip.Addr) *http.Client // connects from that address, from any if it is none
+	SSH  func(from netip.Addr) client.SSH   // the same for ssh://
 }
 
 // A User logs in at both brokers.
 type User struct {
 	Name, Password string
+	KeyFile        string     // private key for ssh://, or none
 	From           netip.Addr // of this machine; none: as the system chooses
 }
 
@@ -80,9 +82,18 @@ type run struct {
 // the user is in the result.
 func (r *Rehearsal) User(ctx context.Context, u User) (Result, error) {
 	login := func(s Side) *client.Client {
-		return &client.Client{URL: s.URL, User: u.Name, Password: u.Password, HTTP: s.HTTP(u.From)}
+		c := &client.Client{URL: s.URL, User: u.Name, Password: u.Password}
+		if s.SSH != nil {
+			c.SSH = s.SSH(u.From)
+			c.SSH.KeyFile = u.KeyFile
+		} else {
+			c.HTTP = s.HTTP(u.From)
+		}
+		return c
 	}
 	x := &run{Rehearsal: r, old: login(r.Old), new: login(r.New)}
+	defer x.old.Close()
+	defer x.new.Close()
 	x.result = Result{User: u.Name, Differences: []Finding{}, Notes: []Finding{}}
 	if u.From.IsValid() {
 		x.result.From = u.From.String()

@@ -13,7 +13,7 @@ import (
 // brokerURL reads the URL of a broker as X2Go Client takes it.
 func brokerURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh" || u.Host == "" {
 		return nil, usageError(fmt.Errorf("%q is no URL of a broker, like http://127.0.0.1:8080/plain/", s))
 	}
 	if _, has := u.User.Password(); has {

@@ -14,16 +14,18 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/x2broker/x2broker/client"
 	"github.com/x2broker/x2broker/client/rehearse"
 )
 
 type rehearseCmd struct {
-	Old string `required:"" placeholder:"URL" help:"The broker that users have now, as in X2Go Client: http://host:port/plain/inifile or https://."`
+	Old string `required:"" placeholder:"URL" help:"The broker that users have now, as in X2Go Client: http://host:port/plain/inifile, https:// or ssh://host:port/usr/bin/x2gobroker-ssh."`
 	New string `required:"" placeholder:"URL" help:"The broker that shall take its place."`
 
-	Users        string     `type:"existingfile" placeholder:"FILE" help:"Test users, one a line: NAME [password-file=FILE] [from=ADDRESS]. Passwords that are in no file are asked for, or read from standard input, a line each."`
+	Users        string     `type:"existingfile" placeholder:"FILE" help:"Test users, one a line: NAME [password-file=FILE] [key=FILE] [from=ADDRESS]. Passwords that are in no file are asked for, or read from standard input, a line each."`
 	User         string     `short:"u" help:"One test user."`
 	PasswordFile string     `type:"existingfile" placeholder:"FILE" help:"File whose first line is the password of users without one of their own."`
+	Key          string     `type:"existingfile" placeholder:"FILE" help:"Private key for ssh brokers, of users without one of their own."`
 	From         netip.Addr `placeholder:"ADDRESS" help:"Connect from this address of this machine, where a user has no other."`
 
 	CA             string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"PEM file with the CA of https brokers, or the certificate of one that signed it itself."`
@@ -32,6 +34,7 @@ type rehearseCmd struct {
 	Tries          int           `default:"20" help:"Selections of a profile at most, to see all servers that a broker chooses from."`
 	Timeout        time.Duration `default:"60s" help:"For one request."`
 	Format         string        `default:"text" enum:"text,json" help:"How to print: ${enum}."`
+	sshFlags
 }
 
 // Run logs the users in, one after the other, and prints what differs.
@@ -81,6 +84,9 @@ func (c *rehearseCmd) rehearsal(stdio stdio) (*rehearse.Rehearsal, error) {
 	if c.Old == c.New {
 		return nil, usageError(errors.New("--old and --new are the same broker"))
 	}
+	if c.InsecureOld && overSSH(c.Old) {
+		return nil, usageError(errors.New("--insecure-old is about certificates of https: name the old broker's host key in --known-hosts, or by --fingerprint"))
+	}
 	old, err := c.side(c.Old, c.InsecureOld)
 	if err != nil {
 		return nil, err
@@ -104,6 +110,8 @@ func (c *rehearseCmd) mayCarryPasswords(stdio stdio, name, s string) error {
 	switch {
 	case u.User != nil:
 		return usageError(fmt.Errorf("%s: leave the user out of the URL, and give --user or --users", name))
+	case u.Scheme == "ssh":
+		return nil
 	case slices.Contains(strings.Split(u.Path, "/"), "json"), slices.Contains(strings.Split(u.Path, "/"), "uccs"):
 		return usageError(fmt.Errorf("%s: rehearse asks as X2Go Client does: give the URL with /plain/", name))
 	case u.Scheme == "https" || loopback(u):
@@ -120,31 +128,43 @@ func loopback(u *url.URL) bool {
 	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
+func overSSH(s string) bool { return strings.HasPrefix(s, "ssh://") }
+
 // side is a broker that is asked without a proxy, as X2Go Client does.
 func (c *rehearseCmd) side(s string, insecure bool) (rehearse.Side, error) {
+	if overSSH(s) {
+		trust, err := c.trust()
+		return rehearse.Side{URL: s, SSH: func(from netip.Addr) client.SSH {
+			out := trust
+			out.Timeout, out.Dial = c.Timeout, c.dialer(from)
+			return out
+		}}, err
+	}
 	config, err := trusting(c.CA)
 	if err != nil {
 		return rehearse.Side{}, err
 	}
 	config.InsecureSkipVerify = insecure
 	return rehearse.Side{URL: s, HTTP: func(from netip.Addr) *http.Client {
-		dialer := &net.Dialer{Timeout: c.Timeout}
-		if from.IsValid() {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-		}
-		client := brokerClient(&http.Transport{
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, addr)
-				if errors.Is(err, syscall.EADDRNOTAVAIL) {
-					return nil, fmt.Errorf("%s is no address of this machine", from)
-				}
-				return conn, err
-			},
-			TLSClientConfig: config, IdleConnTimeout: 10 * time.Second,
-		})
+		client := brokerClient(&http.Transport{DialContext: c.dialer(from), TLSClientConfig: config, IdleConnTimeout: 10 * time.Second})
 		client.Timeout = c.Timeout
 		return client
 	}}, nil
+}
+
+// dialer connects from an address of this machine, or from any.
+func (c *rehearseCmd) dialer(from netip.Addr) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: c.Timeout}
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return nil, fmt.Errorf("%s is no address of this machine", from)
+		}
+		return conn, err
+	}
 }
 
 // progress shows a line on a terminal in place of the one before.

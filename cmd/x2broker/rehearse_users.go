@@ -15,8 +15,8 @@ import (
 
 // A testUser is a line of the users' file.
 type testUser struct {
-	name, passwordFile string
-	from               netip.Addr
+	name, passwordFile, key string
+	from                    netip.Addr
 }
 
 // users gives the test users with their passwords.
@@ -34,10 +34,14 @@ func (c *rehearseCmd) users(stdio stdio) ([]rehearse.User, error) {
 		if !l.from.IsValid() {
 			l.from = c.From
 		}
-		u := rehearse.User{Name: l.name, From: l.from}
-		if l.passwordFile != "" {
+		if l.key == "" {
+			l.key = c.Key
+		}
+		u := rehearse.User{Name: l.name, KeyFile: l.key, From: l.from}
+		switch {
+		case l.passwordFile != "":
 			u.Password, err = passwordFrom(l.passwordFile)
-		} else {
+		case l.key == "" || !overSSH(c.Old) || !overSSH(c.New): // else the key does
 			u.Password, err = passwords.of(l.name)
 		}
 		if err != nil {
@@ -83,16 +87,15 @@ func readTestUsers(file string) ([]testUser, error) {
 		for at, word := range words[1:] {
 			switch what, value, _ := strings.Cut(word, "="); what {
 			case "password-file":
-				u.passwordFile = value
-				if !filepath.IsAbs(value) {
-					u.passwordFile = filepath.Join(filepath.Dir(file), value)
-				}
+				u.passwordFile = beside(file, value)
+			case "key":
+				u.key = beside(file, value)
 			case "from":
 				if u.from, err = netip.ParseAddr(value); err != nil {
 					return nil, usageError(fmt.Errorf("%s:%d: from=%s is no IP address", file, i+1, value))
 				}
 			default: // not named: it may be a password
-				return nil, usageError(fmt.Errorf("%s:%d: word %d of the line is neither password-file=FILE nor from=ADDRESS; passwords do not belong here", file, i+1, at+2))
+				return nil, usageError(fmt.Errorf("%s:%d: word %d of the line is none of password-file=FILE, key=FILE and from=ADDRESS; passwords do not belong here", file, i+1, at+2))
 			}
 		}
 		out = append(out, u)
@@ -101,6 +104,14 @@ func readTestUsers(file string) ([]testUser, error) {
 		return nil, usageError(fmt.Errorf("%s: no user in it", file))
 	}
 	return out, nil
+}
+
+// beside is the path of a file that another names.
+func beside(file, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(file), name)
 }
 
 // A prompter asks for passwords, each user's once.

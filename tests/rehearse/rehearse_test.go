@@ -47,7 +47,7 @@ func start(t *testing.T, archive *txtar.Archive, prefix string) *brokertest.Brok
 	if len(files) == 0 {
 		t.Fatalf("no files below %s/", prefix)
 	}
-	b := brokertest.Start(t, "site: url: \""+brokertest.NewRepo(t, files).URL()+"\"\nstateDir: \""+t.TempDir()+"\"\n"+brokertest.Users(t, groups))
+	b := brokertest.Start(t, "site: url: \""+brokertest.NewRepo(t, files).URL()+"\"\nstateDir: \""+t.TempDir()+"\"\nlisten: {http: \"127.0.0.1:0\", ssh: \"127.0.0.1:0\"}\n"+brokertest.Users(t, groups))
 	b.WaitReady()
 	return b
 }
@@ -221,6 +221,36 @@ func TestCertificatesAreChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Over SSH the same differences show: between two brokers, and between the
+// doors of one there is none.
+func TestSSHSaysTheSame(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/differences.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	older, newer := start(t, archive, "old"), start(t, archive, "new")
+	known, file := brokertest.KnownHosts(t, older.SSH, newer.SSH), users(t, archive)
+	lines, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines = regexp.MustCompile(`(?m)^.*from=192\.0\.2\.1\n`).ReplaceAll(lines, nil) // which is said otherwise there
+	if err := os.WriteFile(file, lines, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := func(b *brokertest.Broker) string { return "ssh://" + b.SSH + "/usr/bin/x2gobroker" }
+	overHTTP, _ := brokertest.Run(t, "rehearse", "--old", older.URL(), "--new", newer.URL(), "--users", file)
+	text, code := brokertest.Run(t, "rehearse", "--old", url(older), "--new", url(newer), "--users", file, "--known-hosts", known)
+	if diff := cmp.Diff(overHTTP, text); diff != "" || code != 1 {
+		t.Errorf("exit code %d (-over HTTP +over SSH):\n%s", code, diff)
+	}
+	text, code = brokertest.Run(t, "rehearse", "--old", newer.URL(), "--new", url(newer), "--users", file, "--known-hosts", known)
+	if code != 0 {
+		t.Errorf("between the doors of one: exit code %d\n%s", code, text)
+	}
+	newer.WaitLog(`msg=listed .*user=alice address=127\.0\.0\.1`)
 }
 
 // TestThePageShowsTheLog holds the lines in docs/migrate.md to what a broker
