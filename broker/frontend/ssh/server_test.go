@@ -255,9 +255,9 @@ func TestWhoGuessedTooOftenIsToldWhenToComeAgain(t *testing.T) {
 
 func TestStateCountsConnections(t *testing.T) {
 	r := start(t, users(t))
-	r.dial(t, config("alice", password()))
-	c := r.dial(t, config("bob", answers(doortest.Password)))
-	run(t, c, "x2broker --task testcon")
+	for _, c := range []*ssh.ClientConfig{config("alice", password()), config("bob", answers(doortest.Password))} {
+		run(t, r.dial(t, c), "x2broker --task testcon")
+	}
 	s := r.State()
 	if s.Open != 2 || s.Waiting != 0 || s.Logins[Outcome{"password", "granted"}] != 1 || s.Logins[Outcome{"keyboard-interactive", "granted"}] != 1 || len(s.HostKeys.Fingerprints) != 2 {
 		t.Errorf("%+v", s)
