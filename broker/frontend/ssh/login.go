@@ -181,7 +181,6 @@ func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password
 // proved by that. A name that nobody has is looked for like any other: how long
 // it takes must not tell.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-	l.wire.saw(authRequest + len(key.Marshal()))
 	l.wire.working.Add(1)
 	defer l.wire.working.Add(-1)
 	c := l.credentials(meta)
@@ -197,6 +196,7 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 		l.server.count("publickey", err)
 		return nil, errDenied
 	}
+	l.wire.saw(authRequest + len(key.Marshal())) // a question that is answered well is no step
 	return permit(&proven{proof, "publickey", ssh.FingerprintSHA256(key)}), nil
 }
 
