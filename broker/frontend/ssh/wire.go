@@ -116,10 +116,13 @@ func (w *wire) room() int {
 
 // saw notes that a packet with a payload of so many bytes, or more, was looked
 // at.
-func (w *wire) saw(payload int) {
+func (w *wire) saw(payload int) { w.sawBytes(payload + overhead) }
+
+// sawBytes notes that so many bytes, or more, were looked at.
+func (w *wire) sawBytes(n int) {
 	for {
 		unseen := w.unseen.Load()
-		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(payload+overhead), 0)) {
+		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(n), 0)) {
 			select {
 			case w.more <- struct{}{}:
 			default:
