@@ -338,6 +338,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	other := r.dial(t, config("bob", password()))
 	r.refuses(t, config("alice", ssh.PublicKeys(clientKey(t))))
 	run(t, other, "x2broker --task testcon")
+	r.stop() // the client may know before the log does
 	if log := r.log.String(); !strings.Contains(log, `msg="SSH connection panicked" panic="what a key"`) {
 		t.Error("the log does not say so")
 	}
