@@ -64,12 +64,15 @@ func Binary(tb testing.TB) string {
 }
 
 // Main runs the tests and removes the binary; call it from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Tests(m)) }
+
+// Tests is Main for who has more to do at the end. It gives the exit code.
+func Tests(m *testing.M) int {
 	code := m.Run()
 	if dir := binaryDir.Load(); dir != nil {
 		os.RemoveAll(*dir)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Files are the files of a site, by slash-separated path. An empty text

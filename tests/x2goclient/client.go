@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/jezek/xgb/xproto"
 )
@@ -33,15 +35,16 @@ type Client struct {
 	display *display
 	cmd     *exec.Cmd
 	home    string        // path
+	at      string        // "alice@127.0.0.1:2222", what the client calls an SSH broker in its dialogs
 	log     string        // path
 	ended   chan struct{} // closed when the client has ended
 	window  xproto.Window
 }
 
-// Start runs the client with a home of its own below dir, and waits for its
-// main window. brokerURL should name the user, http://user@host/.
-func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client, error) {
-	home, account, err := makeHome(dir)
+// Start runs the client in this home and waits for its main window. brokerURL
+// should name the user, http://user@host/.
+func (h *Home) Start(ctx context.Context, brokerURL string, args ...string) (*Client, error) {
+	broker, err := url.Parse(brokerURL)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +52,7 @@ func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client,
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{display: d, home: home, log: filepath.Join(dir, "client.log"), ended: make(chan struct{})}
+	c := &Client{display: d, home: h.Path(), at: broker.User.Username() + "@" + broker.Host, log: filepath.Join(h.dir, "client.log"), ended: make(chan struct{})}
 	log, err := os.Create(c.log)
 	if err != nil {
 		d.close()
@@ -57,7 +60,7 @@ func Start(ctx context.Context, dir, brokerURL string, args ...string) (*Client,
 	}
 	defer log.Close()
 	c.cmd = exec.Command("x2goclient", append([]string{"--debug", "--broker-url=" + brokerURL}, args...)...)
-	c.cmd.Env = append(account, "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "DISPLAY="+d.name)
+	c.cmd.Env = append(slices.Clone(h.env), "DISPLAY="+d.name)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.cmd.Start(); err != nil {
@@ -184,13 +187,17 @@ func (c *Client) Titles() []string {
 	return out
 }
 
-// Type types a text of Latin letters and digits, as if at the keyboard.
+// Type types a text as if at the keyboard.
 func (c *Client) Type(text string) error {
 	for _, r := range text {
-		if r < ' ' || r > '~' {
+		if !unicode.IsPrint(r) {
 			return fmt.Errorf("cannot type %q", r)
 		}
-		if err := c.display.press(xproto.Keysym(r)); err != nil {
+		symbol := xproto.Keysym(r)
+		if r > 0xff {
+			symbol |= 0x01000000 // keysymdef.h: a code point beyond Latin-1
+		}
+		if err := c.display.press(symbol); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ type display struct {
 	conn   *xgb.Conn
 	root   xproto.Window
 	keys   map[xproto.Keysym]key
+	spare  []xproto.Keycode // keys of the keyboard that have no symbol
 }
 
 // A key is how to type a symbol.
@@ -86,6 +87,9 @@ func (d *display) connect() error {
 	d.keys = map[xproto.Keysym]key{}
 	per := int(mapping.KeysymsPerKeycode)
 	for i := range int(count) {
+		if mapping.Keysyms[i*per] == 0 {
+			d.spare = append(d.spare, setup.MinKeycode+xproto.Keycode(i))
+		}
 		for level := range min(per, 2) {
 			symbol := mapping.Keysyms[i*per+level]
 			if _, known := d.keys[symbol]; !known {
@@ -118,7 +122,10 @@ const (
 func (d *display) press(symbol xproto.Keysym) error {
 	k, ok := d.keys[symbol]
 	if !ok {
-		return fmt.Errorf("the keyboard has no key for %#x", symbol)
+		var err error
+		if k, err = d.addKey(symbol); err != nil {
+			return err
+		}
 	}
 	shift := d.keys[keyShift].code
 	var steps []struct {
@@ -145,6 +152,19 @@ func (d *display) press(symbol xproto.Keysym) error {
 		}
 	}
 	return nil
+}
+
+// addKey gives a symbol to a key that has none.
+func (d *display) addKey(symbol xproto.Keysym) (key, error) {
+	if len(d.spare) == 0 {
+		return key{}, fmt.Errorf("the keyboard has no key for %#x", symbol)
+	}
+	k := key{code: d.spare[0]}
+	if err := xproto.ChangeKeyboardMappingChecked(d.conn, 1, k.code, 1, []xproto.Keysym{symbol}).Check(); err != nil {
+		return key{}, fmt.Errorf("give the keyboard a key for %#x: %w", symbol, err)
+	}
+	d.spare, d.keys[symbol] = d.spare[1:], k
+	return k, nil
 }
 
 // A window is a visible top-level window.

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"sync"
@@ -33,6 +34,9 @@ const (
 	// newKeys is the packet of the server, counted with its version line, after
 	// which the queue is used.
 	newKeys = 4
+
+	// holdTime is how long that packet waits for the next.
+	holdTime = 5 * time.Millisecond
 )
 
 var errTooMuch = errors.New("the client sends more than any client has to say")
@@ -41,7 +45,8 @@ var errTooMuch = errors.New("the client sends more than any client has to say")
 type wire struct {
 	net.Conn
 	writeTime time.Duration // for a packet
-	most      int64         // of left
+	holdTime  time.Duration
+	most      int64 // of left
 	closed    chan struct{}
 	once      sync.Once
 
@@ -50,10 +55,13 @@ type wire struct {
 	wrote   atomic.Int64 // packets
 	unseen  atomic.Int64 // at most as many bytes were handed on that nobody has looked at
 	working atomic.Int64 // who is not looking: calls of Write, steps of the login
+
+	sending sync.Mutex
+	held    []byte // not sent yet; nil for nothing
 }
 
 func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
-	w := &wire{Conn: nc, writeTime: writeTime, most: allowance, closed: make(chan struct{})}
+	w := &wire{Conn: nc, writeTime: writeTime, holdTime: holdTime, most: allowance, closed: make(chan struct{})}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -118,15 +126,45 @@ func (w *wire) saw(payload int) {
 func (w *wire) Write(b []byte) (int, error) {
 	w.working.Add(1)
 	defer w.working.Add(-1)
-	if err := w.SetWriteDeadline(time.Now().Add(w.writeTime)); err != nil {
+	if w.wrote.Add(1) == newKeys {
+		w.hold(b)
+		return len(b), nil
+	}
+	if err := w.send(b); err != nil {
 		return 0, err
 	}
-	w.wrote.Add(1)
-	n, err := w.Conn.Write(b)
+	return len(b), nil
+}
+
+// hold keeps a packet back until there is another to go with it, or for a moment
+// if there is none. The one behind newKeys says what signatures are known: libssh
+// 0.10, which is in X2Go Client, does not offer its RSA keys unless it has read
+// both at once.
+func (w *wire) hold(b []byte) {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	w.held = bytes.Clone(b)
+	time.AfterFunc(w.holdTime, func() { _ = w.send(nil) }) // an error closes it
+}
+
+func (w *wire) send(b []byte) error {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	if w.held != nil {
+		b = append(w.held, b...)
+		w.held = nil
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	if err := w.SetWriteDeadline(time.Now().Add(w.writeTime)); err != nil {
+		return err
+	}
+	_, err := w.Conn.Write(b)
 	if err != nil {
 		w.Close() // half a packet is of no use
 	}
-	return n, err
+	return err
 }
 
 // Close may be called more than once.

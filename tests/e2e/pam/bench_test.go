@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/x2broker/x2broker/tests/pamtest"
 )
 
 // BenchmarkLogin is a login through a process of its own, PAM and pam_unix: alone,
@@ -15,29 +17,29 @@ import (
 // that is slow for a while is slow for both.
 func BenchmarkLogin(b *testing.B) {
 	const hung = 8
-	slow, alice := newUser(b, "slow", "sweet"), newUser(b, "alice", "sweet")
+	slow, alice := pamtest.NewUser(b, "slow", "sweet"), pamtest.NewUser(b, "alice", "sweet")
 	hanging(b, slow)
-	alone, crowded := start(b), start(b)
+	alone, crowded := pamtest.Start(b), pamtest.Start(b)
 	ctx, cancel := context.WithCancel(b.Context())
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer cancel()
 	for range hung {
-		waiting.Go(func() { _, _ = crowded.Authenticate(ctx, credentials(slow, "sweet")) })
+		waiting.Go(func() { _, _ = crowded.Authenticate(ctx, pamtest.Credentials(slow, "sweet")) })
 	}
-	wait(b, "the modules do not hang", func() bool { return len(crowded.processes(b)) == hung })
+	pamtest.Wait(b, "the modules do not hang", func() bool { return len(processes(b, crowded)) == hung })
 
-	took := map[*helper][]time.Duration{}
+	took := map[*pamtest.Helper][]time.Duration{}
 	for b.Loop() {
-		for _, h := range []*helper{alone, crowded} {
+		for _, h := range []*pamtest.Helper{alone, crowded} {
 			began := time.Now()
-			if _, err := h.login(b, alice, "sweet"); err != nil {
+			if _, err := h.Login(b, alice, "sweet"); err != nil {
 				b.Fatal(err)
 			}
 			took[h] = append(took[h], time.Since(began))
 		}
 	}
-	at := func(h *helper, percent int) float64 {
+	at := func(h *pamtest.Helper, percent int) float64 {
 		all := slices.Sorted(slices.Values(took[h]))
 		return all[min(len(all)*percent/100, len(all)-1)].Seconds() * 1000
 	}
@@ -49,9 +51,9 @@ func BenchmarkLogin(b *testing.B) {
 
 // BenchmarkLookup is what the ticket of a user costs, if the answer is not kept.
 func BenchmarkLookup(b *testing.B) {
-	pamRules(b, shipped(b))
-	alice := newUser(b, "alice", "sweet")
-	h := start(b)
+	pamtest.Rules(b, pamtest.Shipped(b))
+	alice := pamtest.NewUser(b, "alice", "sweet")
+	h := pamtest.Start(b)
 	for b.Loop() {
 		if _, err := h.Lookup(b.Context(), alice); err != nil {
 			b.Fatal(err)

@@ -11,14 +11,15 @@ import (
 	"testing"
 
 	"github.com/x2broker/x2broker/tests/brokertest"
+	"github.com/x2broker/x2broker/tests/pamtest"
 )
 
 // withBroker starts a broker that asks PAM. Its site shows a profile to the
 // group games, and denies logins from 127.0.0.9.
-func withBroker(t *testing.T) (*brokertest.Broker, *helper) {
+func withBroker(t *testing.T) (*brokertest.Broker, *pamtest.Helper) {
 	t.Helper()
-	h := start(t)
-	return broker(t, fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.socket)), h
+	h := pamtest.Start(t)
+	return broker(t, fmt.Sprintf("authenticators: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.Socket)), h
 }
 
 func broker(t *testing.T, authenticators string) *brokertest.Broker {
@@ -78,9 +79,9 @@ func ticket(answer string) string {
 }
 
 func TestAUserOfTheMachineGetsHisProfilesAndChangesHisPassword(t *testing.T) {
-	pamRules(t, shipped(t))
+	pamtest.Rules(t, pamtest.Shipped(t))
 	const first, second = "sweet & söur 100%", "Quite another 1 &= ü"
-	alice := newUser(t, "alice", first)
+	alice := pamtest.NewUser(t, "alice", first)
 	b, _ := withBroker(t)
 
 	answer := post(t, b, home, list, alice, first, "")
@@ -127,9 +128,9 @@ func TestAUserOfTheMachineGetsHisProfilesAndChangesHisPassword(t *testing.T) {
 }
 
 func TestAForcedChangeIsMadeBySetpass(t *testing.T) {
-	pamRules(t, shipped(t))
-	bob := newUser(t, "bob", "sweet")
-	command(t, "", "chage", "--lastday", "0", bob)
+	pamtest.Rules(t, pamtest.Shipped(t))
+	bob := pamtest.NewUser(t, "bob", "sweet")
+	pamtest.Command(t, "", "chage", "--lastday", "0", bob)
 	b, _ := withBroker(t)
 	if answer := post(t, b, home, list, bob, "sweet", ""); answer != "Access denied: your password has expired, change it first\n" {
 		t.Errorf("list: %q", answer)
@@ -143,11 +144,11 @@ func TestAForcedChangeIsMadeBySetpass(t *testing.T) {
 }
 
 func TestATicketEndsWithTheAccount(t *testing.T) {
-	pamRules(t, shipped(t))
-	carol := newUser(t, "carol", "sweet")
+	pamtest.Rules(t, pamtest.Shipped(t))
+	carol := pamtest.NewUser(t, "carol", "sweet")
 	b, _ := withBroker(t)
 	authid := ticket(post(t, b, home, list, carol, "sweet", ""))
-	command(t, "", "usermod", "--lock", carol)
+	pamtest.Command(t, "", "usermod", "--lock", carol)
 	if answer := post(t, b, home, list, carol, "", authid); answer != "Access denied\n" {
 		t.Errorf("list: %q", answer)
 	}
@@ -155,18 +156,18 @@ func TestATicketEndsWithTheAccount(t *testing.T) {
 
 // The password is of broker.cue, the groups are of the machine.
 func TestGroupsOfTheMachineAreAddedToOthersUsers(t *testing.T) {
-	pamRules(t, shipped(t))
-	dora := newUser(t, "dora", "")
-	h := start(t)
+	pamtest.Rules(t, pamtest.Shipped(t))
+	dora := pamtest.NewUser(t, "dora", "")
+	h := pamtest.Start(t)
 	b := broker(t, brokertest.Users(t, map[string][]string{dora: nil, "nobody-here": nil})+
-		fmt.Sprintf("groups: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.socket))
+		fmt.Sprintf("groups: [{type: \"pam\", socket: %q, maxAge: \"0s\"}]\n", h.Socket))
 	if answer := post(t, b, home, list, dora, dora+"-pw", ""); !strings.Contains(answer, "[office]") {
 		t.Errorf("a member of games: %q", answer)
 	}
 	if answer := post(t, b, home, list, "nobody-here", "nobody-here-pw", ""); !strings.Contains(answer, "Access granted") || strings.Contains(answer, "[office]") {
 		t.Errorf("one whom the machine does not know: %q", answer)
 	}
-	command(t, "", "gpasswd", "--delete", dora, "games")
+	pamtest.Command(t, "", "gpasswd", "--delete", dora, "games")
 	if answer := post(t, b, home, list, dora, dora+"-pw", ""); strings.Contains(answer, "[office]") {
 		t.Errorf("no member any more: %q", answer)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/x2broker/x2broker/tests/brokertest"
+	"github.com/x2broker/x2broker/tests/pamtest"
 	"github.com/x2broker/x2broker/tests/x2goclient"
 )
 
@@ -20,9 +21,9 @@ func TestTheRealClientChangesAPasswordAndLogsInWithTheNewOne(t *testing.T) {
 	if missing := x2goclient.Missing(); len(missing) > 0 {
 		t.Fatal("these Debian packages are missing: ", strings.Join(missing, " "))
 	}
-	pamRules(t, shipped(t))
+	pamtest.Rules(t, pamtest.Shipped(t))
 	const first, second = "sweet 100%&+", "Quite another 1=%"
-	alice := newUser(t, "alice", first)
+	alice := pamtest.NewUser(t, "alice", first)
 	b, h := withBroker(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*brokertest.Deadline)
 	defer cancel()
@@ -54,7 +55,7 @@ func TestTheRealClientChangesAPasswordAndLogsInWithTheNewOne(t *testing.T) {
 	if diff := cmp.Diff([]string{"office"}, ids); diff != "" {
 		t.Errorf("profiles (-want +got):\n%s", diff)
 	}
-	if _, err := h.login(t, alice, first); err == nil {
+	if _, err := h.Login(t, alice, first); err == nil {
 		t.Error("the old password is still good")
 	}
 	if _, err := h.Lookup(t.Context(), alice); err != nil {
