@@ -109,6 +109,11 @@ func (g *Gate) ConnectAs(ctx context.Context, c Credentials) (*Proof, error) {
 	})
 }
 
+// overflowUID is the number that the kernel gives to a user whom it cannot name
+// here, because he is outside of the user namespace of the broker's container. It
+// is that of the account nobody, too.
+const overflowUID = 65534
+
 // ConnectUID lets in a user of this machine. The name is what he says; it counts
 // where an authenticator knows that it is his. The error is always a
 // *[DeniedError].
@@ -116,6 +121,9 @@ func (g *Gate) ConnectUID(ctx context.Context, uid uint32, name string, address 
 	c := Credentials{Name: name, Address: address}
 	if !ValidName(name) {
 		c.Name = "" // says nothing
+	}
+	if uid == overflowUID {
+		return nil, g.deny(ctx, c, ReasonUnknownUser, "uid", uid)
 	}
 	his := true
 	p, err := g.connectAs(ctx, c, func() (Identity, error) {

@@ -71,3 +71,12 @@ func TestAPasswordThatIsChangedDuringTheLoginProvesNothing(t *testing.T) {
 	change = true
 	d.wantDenied(ReasonProofEnded, over(connect(), "alice", ""))
 }
+
+// The broker runs in a container, where the kernel has one number for all users of
+// the machine outside.
+func TestWhomTheKernelCannotNameIsNobody(t *testing.T) {
+	u := &uidAuth{lookAuth{fakeAuth: fakeAuth{name: "pam"}, canonical: "nobody"}, 65534}
+	if p, err := newDoorTo(t, nil, nil, u).ConnectUID(t.Context(), 65534, "nobody", addr(home)); err == nil {
+		t.Errorf("connects as %s", p.User())
+	}
+}
