@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,12 @@ const (
 	maxSecret = 4096
 )
 
+// taken reports whether something else answers there.
+func taken(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return path == "/healthz" || path == "/readyz" || slices.Contains([]string{"plain", "json", "uccs", "pubkeys"}, first)
+}
+
 // fill reads the secret: without one anybody could call.
 func (r *rawWebhook) fill(c *Config, p *problems) {
 	if r == nil {
@@ -35,7 +42,7 @@ func (r *rawWebhook) fill(c *Config, p *problems) {
 	switch {
 	case !strings.HasPrefix(r.Path, "/") || c.Webhook.Path == "/" || strings.ContainsAny(r.Path, "{}*?#% "):
 		p.add("webhook.path", "%q is no path, like \"/hook\"", r.Path)
-	case strings.HasPrefix(c.Webhook.Path+"/", "/plain/") || c.Webhook.Path == "/healthz" || c.Webhook.Path == "/readyz":
+	case taken(c.Webhook.Path):
 		p.add("webhook.path", "%q is taken: choose another, like \"/hook\"", r.Path)
 	}
 	if !filepath.IsAbs(r.SecretFile) {

@@ -40,6 +40,7 @@ func TestAWebhookHasASecret(t *testing.T) {
 		"no path":     {fmt.Sprintf(`{path: "hook", kind: "github", secretFile: %q}`, file), "is no path"},
 		"root":        {fmt.Sprintf(`{path: "/", kind: "github", secretFile: %q}`, file), "is no path"},
 		"taken":       {fmt.Sprintf(`{path: "/plain/../plain/x", kind: "github", secretFile: %q}`, file), "is taken"},
+		"below json":  {fmt.Sprintf(`{path: "/json/x", kind: "github", secretFile: %q}`, file), "is taken"},
 	} {
 		_, err := load(t, users+"webhook: "+test[0])
 		if err == nil || !strings.Contains(err.Error(), test[1]) {

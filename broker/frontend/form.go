@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -63,23 +64,44 @@ func ParseForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if boundary, ok := multipartForm(r.Header.Get("Content-Type")); ok {
 		err = f.addMultipart(multipart.NewReader(r.Body, boundary))
 	} else {
-		var body []byte
-		if body, err = io.ReadAll(r.Body); err == nil {
-			err = f.addEncoded(string(body))
+		var body string
+		if body, err = readBody(r); err == nil {
+			err = f.addEncoded(body)
 		}
 	}
 	if err != nil {
 		return nil, bodyError(err)
 	}
 	for name, value := range f {
-		if f[name], err = clean(name, value); err != nil {
+		cleaned, err := clean(name, value)
+		if err != nil {
 			return nil, err
+		}
+		if cleaned != value {
+			f[name] = cleaned
 		}
 	}
 	if key := f["pubkey"]; len(key) > maxKey || key != "" && !publicKey.MatchString(key) {
 		return nil, badForm("pubkey is no SSH public key")
 	}
 	return f, nil
+}
+
+// rooms are for bodies as real clients send them. Room for others grows with what
+// has come.
+var rooms = sync.Pool{New: func() any { return new([2 << 10]byte) }}
+
+func readBody(r *http.Request) (string, error) {
+	room := rooms.Get().(*[2 << 10]byte)
+	defer rooms.Put(room)
+	if r.ContentLength < 0 || r.ContentLength > int64(len(room)) {
+		body, err := io.ReadAll(r.Body)
+		return string(body), err
+	}
+	body := room[:r.ContentLength]
+	defer clear(body) // there are passwords in it
+	_, err := io.ReadFull(r.Body, body)
+	return string(body), err
 }
 
 // multipartForm says whether a body of this type has parts, and what is between
@@ -175,10 +197,22 @@ func clean(name, value string) (string, error) {
 	switch {
 	case !utf8.ValidString(name) || !utf8.ValidString(value):
 		return "", badForm("the request is not valid UTF-8")
-	case known && strings.ContainsFunc(value, unicode.IsControl):
+	case known && hasControl(value):
 		return "", badForm("%s has a control character", name)
 	case name == "password" || name == "newpass":
 		return value, nil
 	}
 	return strings.TrimSpace(value), nil
+}
+
+func hasControl(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf:
+			return strings.ContainsFunc(s[i:], unicode.IsControl)
+		}
+	}
+	return false
 }

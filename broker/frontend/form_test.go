@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,35 @@ func parse(query, contentType, body string) (Form, error) {
 }
 
 const form = "application/x-www-form-urlencoded"
+
+func TestABodyIsReadToItsEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size   int
+		length int64 // as told
+		good   bool
+	}{
+		"empty":                 {0, 0, true},
+		"short":                 {300, 300, true},
+		"long":                  {60_000, 60_000, true},
+		"of an unknown length":  {300, -1, true},
+		"short, and cut off":    {299, 300, false},
+		"too long, as it tells": {MaxBody + 1, MaxBody + 1, false},
+		"too long":              {MaxBody + 1, -1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Repeat("x", tt.size)
+			r := httptest.NewRequest(http.MethodPost, "/plain/", io.NopCloser(strings.NewReader(text)))
+			r.ContentLength = tt.length
+			f, err := ParseForm(httptest.NewRecorder(), r)
+			if (err == nil) != tt.good {
+				t.Fatalf("got %v", err)
+			}
+			if _, ok := f[text]; tt.good && tt.size > 0 && !ok {
+				t.Error("the field is not what was sent")
+			}
+		})
+	}
+}
 
 func TestForms(t *testing.T) {
 	multipart := "--b\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nmaja\r\n--b--\r\n"

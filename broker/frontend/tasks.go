@@ -45,6 +45,7 @@ type Dialect interface {
 // Options are what frontends with forms share.
 type Options struct {
 	Service  *session.Service
+	Path     string           // that all requests begin with, such as /plain/; "" if it is cut off already
 	Zeroconf bool             // answer below zeroconf
 	Bad      func(status int) // told of requests that are none; nil for nobody
 	Log      *slog.Logger
@@ -62,12 +63,12 @@ func NewTasks(d Dialect, o Options) *Tasks {
 	return &Tasks{Options: o, dialect: d, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
-// ServeHTTP answers one request. Its path is what follows the frontend's own,
-// such as /plain/.
+// ServeHTTP answers one request.
 func (t *Tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, _, _ := strings.Cut(r.URL.Path, "/") // what follows does not count
+	path := strings.TrimPrefix(r.URL.Path, t.Path) // http.StripPrefix would copy the request
+	name, _, _ := strings.Cut(path, "/")           // what follows does not count
 	zeroconf, ok := Backend(name, t.Zeroconf)
-	if !ok || name == "" && r.URL.Path != "" {
+	if !ok || name == "" && path != "" {
 		NotFound(w, r)
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -142,7 +141,8 @@ type Login struct {
 	Identity Identity
 	ByTicket bool // else by password, or by an open door
 
-	renew func() string
+	renew func() string // nil once it was called
+	next  string        // what it gave
 }
 
 // Renew records the login and returns the ticket for the client's next
@@ -150,8 +150,14 @@ type Login struct {
 // when the request is going to be answered as asked; not at all for requests
 // that leave the ticket as it is (events, connection tests). It returns ""
 // when the client shall be told nothing about tickets. Later calls return the
-// same.
-func (l *Login) Renew() string { return l.renew() }
+// same. It is for one goroutine.
+func (l *Login) Renew() string {
+	if renew := l.renew; renew != nil {
+		l.renew = nil
+		l.next = renew()
+	}
+	return l.next
+}
 
 // Login decides whether these credentials open the door. A proof does, or does
 // not, by itself. Else a good ticket does, whatever the password, and is never
@@ -203,7 +209,7 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 	if err != nil {
 		return nil, g.refuse(ctx, c, err)
 	}
-	return &Login{Identity: id, renew: sync.OnceValue(func() string {
+	return &Login{Identity: id, renew: func() string {
 		if g.tickets == nil || !g.chain.CanLookup(id.Authenticator) {
 			return ""
 		}
@@ -213,7 +219,7 @@ func (g *Gate) login(ctx context.Context, c Credentials, authenticate authentica
 			}
 		}
 		return g.tickets.Issue(id, c)
-	})}, nil
+	}}, nil
 }
 
 // Event decides about a message of a client during a session. A good ticket is
@@ -263,7 +269,7 @@ func (g *Gate) byTicket(ctx context.Context, c Credentials) (login *Login, unpro
 		g.log.DebugContext(ctx, "ticket not good, the password decides", "address", c.Address, "error", err)
 		return nil, errors.Is(err, ErrTicketUnproven)
 	}
-	return &Login{Identity: use.Identity, ByTicket: true, renew: sync.OnceValue(use.Turn)}, false
+	return &Login{Identity: use.Identity, ByTicket: true, renew: use.Turn}, false
 }
 
 // byPassword asks the chain about each name that may be meant, unless the

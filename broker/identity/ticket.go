@@ -179,7 +179,7 @@ func decodeTicket(text string) (ticket, error) {
 	if len(text) > maxTicket || strings.ContainsAny(text, "\r\n") { // which the decoder skips
 		return ticket{}, errTicketForm
 	}
-	b, err := ticketText.DecodeString(text)
+	b, err := ticketText.AppendDecode(make([]byte, 0, maxTicket), []byte(text))
 	if err != nil {
 		return ticket{}, errTicketForm
 	}

@@ -33,6 +33,8 @@ type conn struct {
 	secured atomic.Bool // the TLS handshake is good
 	cut     atomic.Bool // counted as slow
 	end     sync.Once
+
+	reply reply
 }
 
 // headerBuffer holds a whole header of version 1, and most of version 2.
@@ -118,6 +120,11 @@ func (c *conn) Write(b []byte) (int, error) {
 	if err := c.open(); err != nil {
 		return 0, err
 	}
+	return c.write(b)
+}
+
+// send sends at once.
+func (c *conn) send(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.tooSlow()

@@ -288,9 +288,17 @@ type door struct {
 	about   []slog.Attr // begin each record
 }
 
-// note logs; a logger With attributes would format them for each request.
+// note logs. A logger With attributes would format them for each request, and any
+// logger would look for the caller, whom nobody asks for.
 func (d *door) note(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
-	d.log.LogAttrs(ctx, level, text, append(d.about, attrs...)...)
+	h := d.log.Handler()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(time.Now(), level, text, 0)
+	r.AddAttrs(d.about...)
+	r.AddAttrs(attrs...)
+	_ = h.Handle(ctx, r) // as slog does
 }
 
 // enter authenticates and asks the policy about the login. The error is
@@ -320,10 +328,10 @@ func (s *Service) admit(ctx context.Context, req Request, task string, snap *sna
 			User: user, Groups: login.Identity.Groups, Account: account,
 			Address: req.Address, Frontend: req.Frontend, Time: s.now(), Task: task,
 		},
-		log: s.log, about: append(make([]slog.Attr, 0, 10), // with room for what is noted
+		log: s.log, about: []slog.Attr{
 			slog.String("task", task), slog.String("user", user),
 			slog.String("address", req.Address.String()), slog.String("revision", snap.Revision.ID),
-		),
+		},
 	}
 	decision, err := snap.Policy.Login(ctx, d.request)
 	if err != nil {

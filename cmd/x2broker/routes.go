@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -14,6 +15,7 @@ import (
 	"github.com/x2broker/x2broker/broker/frontend/json"
 	"github.com/x2broker/x2broker/broker/frontend/plain"
 	"github.com/x2broker/x2broker/broker/frontend/uccs"
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 )
@@ -25,20 +27,23 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 		base = ""
 	}
 	r := chi.NewRouter()
-	r.Use(recoverer(log), frontend.ClientAddress(cfg.Listen.TrustedProxies))
 	r.NotFound(frontend.NotFound)
+	open := &frontends{rest: r}
 	doors := cfg.Frontends
 	options := frontend.Options{Service: service, Zeroconf: doors.Zeroconf.Enabled, Bad: ops.metrics.BadRequest, Log: log}
-	door := func(path string, enabled bool, h http.Handler) {
+	door := func(path string, enabled bool, h func(frontend.Options) http.Handler) {
+		options.Path = base + path
 		if enabled {
-			r.Handle(base+path+"*", http.StripPrefix(base+path, h))
+			open.all = append(open.all, below{options.Path, listen.Whole(h(options))})
 		}
 	}
-	door("/plain/", doors.Plain.Enabled, plain.New(options, doors.Plain.DeniedStatus))
-	door("/json/", doors.JSON.Enabled, json.New(options))
-	door("/uccs/", doors.UCCS.Enabled, uccs.New(uccs.Options{
-		Options: options, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
-	}))
+	door("/plain/", doors.Plain.Enabled, func(o frontend.Options) http.Handler { return plain.New(o, doors.Plain.DeniedStatus) })
+	door("/json/", doors.JSON.Enabled, json.New)
+	door("/uccs/", doors.UCCS.Enabled, func(o frontend.Options) http.Handler {
+		return http.StripPrefix(o.Path, uccs.New(uccs.Options{
+			Options: o, URL: doors.UCCS.URL, BasePath: base, Anonymous: cfg.Open(), Now: time.Now,
+		}))
+	})
 	r.HandleFunc(base+"/", frontend.Index)
 	r.Handle(base+"/pubkeys", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
 	r.Handle(base+"/pubkeys/*", http.StripPrefix(base, http.HandlerFunc(frontend.PublicKeys)))
@@ -48,7 +53,36 @@ func routes(cfg *config.Config, keeper *snapshot.Keeper, service *session.Servic
 		ops.broker.Webhook = admin.NewWebhook(hook.Kind, hook.Secret, keeper.Nudge, ops.metrics, time.Now, log)
 		r.Handle(base+hook.Path, ops.broker.Webhook)
 	}
-	return r
+	return recoverer(log)(frontend.ClientAddress(cfg.Listen.TrustedProxies)(open))
+}
+
+// frontends come before all other routes: a router that can tell more apart
+// costs more than it takes to answer most requests.
+type frontends struct {
+	all  []below
+	rest http.Handler
+}
+
+// below is a handler for all paths that begin so.
+type below struct {
+	path string
+	http.Handler
+}
+
+// ServeHTTP looks at the path as it was sent: with an escape in its beginning it
+// is another.
+func (f *frontends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	for _, b := range f.all {
+		if strings.HasPrefix(path, b.path) {
+			b.ServeHTTP(w, r)
+			return
+		}
+	}
+	f.rest.ServeHTTP(w, r)
 }
 
 // recoverer answers 500 when a handler panics, and says so in the log; other

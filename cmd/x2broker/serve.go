@@ -16,6 +16,7 @@ import (
 	"github.com/x2broker/x2broker/broker/config"
 	"github.com/x2broker/x2broker/broker/farm"
 	"github.com/x2broker/x2broker/broker/identity"
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 	"github.com/x2broker/x2broker/broker/snapshot"
 	"github.com/x2broker/x2broker/broker/source"
@@ -120,6 +121,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         doors.gate.Track,
+		ConnContext:       listen.Connection,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("starting", "version", version(), "site", src.String(), "listen", doors.addresses(), "state", cfg.StateDir)

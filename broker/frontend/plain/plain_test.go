@@ -255,6 +255,19 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 }
 
+func TestThePathMayBeginWithTheFrontends(t *testing.T) {
+	b := doortest.New(t, doortest.Files{"site.cue": site}, "maja")
+	b.Options.Path = "/x2go/plain/"
+	d := doortest.Open("", plain.New(b.Options, 200))
+	for path, status := range map[string]int{
+		"/x2go/plain/": 200, "/x2go/plain/inifile/": 200, "/x2go/plain//inifile": 404, "/x2go/plain/base": 404, "/plain/": 404,
+	} {
+		if w := d.Do(http.MethodPost, path, maja+"task=listsessions"); w.Code != status {
+			t.Errorf("%s: got %d, want %d", path, w.Code, status)
+		}
+	}
+}
+
 func TestThrottledLoginsAreToldHowLong(t *testing.T) {
 	d := newDoor(t, 200)
 	got := ""
