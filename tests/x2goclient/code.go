@@ -15,17 +15,10 @@ func (c *Client) EnterCode(ctx context.Context, n int, code string) error {
 	if _, err := c.WaitLog(ctx, n, `Verification code request`); err != nil {
 		return err
 	}
-	return c.EnterSecret(ctx, code)
-}
-
-// EnterSecret types into the dialog that the client opens for a secret that an
-// SSH broker needs and its form does not have: a password where a key was not
-// enough, or the passphrase of a key.
-func (c *Client) EnterSecret(ctx context.Context, secret string) error {
 	if _, err := c.WaitWindow(ctx, c.at); err != nil {
 		return err
 	}
-	return errors.Join(c.Type(secret), c.Enter())
+	return errors.Join(c.Type(code), c.Enter())
 }
 
 // AnswerPrompt types into the card "Terminal output", which X2Go Client shows

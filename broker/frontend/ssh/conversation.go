@@ -18,6 +18,8 @@ import (
 //     front of the next prompt;
 //   - it answers prompts that begin "Password:" with the password of its form, so
 //     that nothing goes in front of these;
+//   - it has no form, and so answers these with nothing, where it was told to log
+//     in with a key: then it is asked once more in other words, which it shows;
 //   - it hangs at a prompt with the word "challenge";
 //   - it asks its user for a code once, and answers each further prompt of that
 //     kind with the same code.
@@ -26,6 +28,7 @@ type conversation struct {
 	messages  []string // to be shown with the next prompt
 	prompts   int
 	coded     bool   // a code was asked for
+	again     bool   // a password was asked for once more
 	first     string // answer
 	broken    bool
 }
@@ -56,19 +59,29 @@ func (t *conversation) ask(_ context.Context, p session.Prompt) (string, error) 
 		t.coded = true
 	}
 	instruction := said
-	if said != "" && !strings.HasPrefix(prompt, "Password:") {
+	ofForm := strings.HasPrefix(prompt, "Password:")
+	if said != "" && !ofForm {
 		prompt, instruction = said+"\n"+prompt, ""
 	}
-	answers, err := t.challenge("", instruction, []string{prompt}, []bool{p.Echo})
+	answer, err := t.put(instruction, prompt, p.Echo)
+	if err == nil && answer == "" && ofForm && !t.again {
+		t.again = true
+		answer, err = t.put("", "Your password: ", p.Echo)
+	}
+	if t.prompts == 1 {
+		t.first = answer
+	}
+	return answer, err
+}
+
+// put asks one question.
+func (t *conversation) put(instruction, prompt string, echo bool) (string, error) {
+	answers, err := t.challenge("", instruction, []string{prompt}, []bool{echo})
 	if err != nil {
 		t.broken = true
 		return "", err
 	}
-	answer := text([]byte(answers[0]))
-	if t.prompts == 1 {
-		t.first = answer
-	}
-	return answer, nil
+	return text([]byte(answers[0])), nil
 }
 
 // end shows the messages after the last prompt, to clients that do show them.

@@ -27,6 +27,8 @@ const (
 const (
 	serviceRequest = 17
 	authRequest    = 27
+	keyRequest     = 1 + 4 + len(ssh.KeyAlgoED25519) + 4 // of the shortest algorithm
+	signature      = 4 + 4 + len(ssh.KeyAlgoED25519) + 4 + 64
 )
 
 // Keys says whose keys count.
@@ -196,14 +198,17 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 	}
 	if err != nil {
 		l.server.count("publickey", err)
+		l.server.o.Log.Debug("SSH key not accepted", "address", l.address, "key", ssh.FingerprintSHA256(key), "err", err)
 		return nil, errDenied
 	}
-	l.wire.saw(authRequest + len(key.Marshal())) // a question that is answered well is no step
+	// A question that is answered well is no step.
+	l.wire.saw(authRequest + len(meta.User()) + len("publickey") + keyRequest + len(key.Marshal()))
 	return permit(&proven{proof, "publickey", ssh.FingerprintSHA256(key)}), nil
 }
 
 // signed is asked when the client has signed with a key that would do.
 func (l *login) signed(_ ssh.ConnMetadata, key ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+	l.wire.sawBytes(keyRequest + len(key.Marshal()) + signature) // the rest of a step
 	p := provenBy(permissions)
 	if p == nil {
 		return nil, errDenied

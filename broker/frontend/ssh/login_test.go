@@ -84,6 +84,11 @@ func TestPromptsAreWhatX2GoClientUnderstands(t *testing.T) {
 			[]string{"alice-pw", "1", "2"},
 			[]line{{"", "Password: ", false}, {"", "Verification code: ", false}, {"", "Next: Wait. Verification code: ", false}},
 		},
+		"a client without a form": {
+			[]string{"Code: "},
+			[]string{"", "alice-pw", "1"},
+			[]line{{"", "Password: ", false}, {"", "Your password: ", false}, {"", "Code: ", false}},
+		},
 		"a message at the end": {[]string{"!Welcome."}, []string{"alice-pw"}, []line{{"", "Password: ", false}, {"Welcome.", "", false}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,11 +121,15 @@ func TestWrongCodesEndTheConnection(t *testing.T) {
 	asked := 0
 	codes := ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
 		asked++
-		return make([]string, len(questions)), nil
+		answers := make([]string, len(questions))
+		if asked%2 == 1 {
+			answers[0] = "alice-pw"
+		}
+		return answers, nil
 	})
 	r.refuses(t, config("alice", ssh.RetryableAuthMethod(codes, 100)))
-	if asked > 2*maxConversations {
-		t.Errorf("%d prompts", asked)
+	if want := 2 * maxConversations; asked != want {
+		t.Errorf("%d prompts, want %d", asked, want)
 	}
 }
 
@@ -329,6 +338,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 	other := r.dial(t, config("bob", password()))
 	r.refuses(t, config("alice", ssh.PublicKeys(clientKey(t))))
 	run(t, other, "x2broker --task testcon")
+	r.stop() // the client may know before the log does
 	if log := r.log.String(); !strings.Contains(log, `msg="SSH connection panicked" panic="what a key"`) {
 		t.Error("the log does not say so")
 	}

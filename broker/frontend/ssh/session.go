@@ -191,10 +191,10 @@ func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) 
 				if r.Type == "exec" {
 					result = c.server.o.Door.Exec(c.ctx, line, c.proof)
 				}
-				c.print(channel, result)
 				if result.End {
-					c.end()
+					c.end() // first: a quick client must not begin another
 				}
+				c.print(channel, result)
 			})
 			continue
 		}

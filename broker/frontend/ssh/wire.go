@@ -48,6 +48,7 @@ type wire struct {
 	holdTime  time.Duration
 	most      int64 // of left
 	closed    chan struct{}
+	more      chan struct{} // there may be room
 	once      sync.Once
 
 	left    atomic.Int64 // bytes that may come
@@ -61,7 +62,7 @@ type wire struct {
 }
 
 func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
-	w := &wire{Conn: nc, writeTime: writeTime, holdTime: holdTime, most: allowance, closed: make(chan struct{})}
+	w := &wire{Conn: nc, writeTime: writeTime, holdTime: holdTime, most: allowance, closed: make(chan struct{}), more: make(chan struct{}, 1)}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -100,6 +101,9 @@ func (w *wire) room() int {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
+		case <-w.more:
+			timer.Stop()
+			continue
 		case <-w.closed:
 			timer.Stop()
 			return 0
@@ -112,10 +116,17 @@ func (w *wire) room() int {
 
 // saw notes that a packet with a payload of so many bytes, or more, was looked
 // at.
-func (w *wire) saw(payload int) {
+func (w *wire) saw(payload int) { w.sawBytes(payload + overhead) }
+
+// sawBytes notes that so many bytes, or more, were looked at.
+func (w *wire) sawBytes(n int) {
 	for {
 		unseen := w.unseen.Load()
-		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(payload+overhead), 0)) {
+		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(n), 0)) {
+			select {
+			case w.more <- struct{}{}:
+			default:
+			}
 			return
 		}
 	}

@@ -183,7 +183,20 @@ func TestAKeyOfAnotherUserIsNoneAndThePasswordIsAskedFor(t *testing.T) {
 	if _, err := c.WaitLog(ctx, 1, `Unable to authenticate with public key`); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.EnterSecret(ctx, "alice-pw"); err != nil {
+	if err := c.AnswerPrompt(ctx, "Your password: ", "alice-pw"); err != nil {
+		t.Fatal(err)
+	}
+	sees(ctx, t, c, 1)
+}
+
+func TestAKeyIsTheFirstOfTwoSteps(t *testing.T) {
+	o := newOffice(t, "ssh: keyAndPassword: true\n")
+	key := newKey(t)
+	o.authorize("alice", key)
+	ctx := deadline(t)
+	h := o.home()
+	c := o.start(ctx, h, "alice", "--broker-ssh-key="+addKey(t, h, "mine", key))
+	if err := c.AnswerPrompt(ctx, "Your password: ", "alice-pw"); err != nil {
 		t.Fatal(err)
 	}
 	sees(ctx, t, c, 1)
