@@ -98,6 +98,9 @@ func (s *SSH) validate(c *Config, p *problems) {
 	if s.KeyAndPassword && c.Open() {
 		p.add("ssh.keyAndPassword", "with none there are no passwords: leave it out")
 	}
+	if t := c.Ticket.Shared; t.File != "" && !t.WithoutPassword {
+		c.warn("ticket.shared: nobody can log in at listen.ssh with a password: clients send their authid only after the login there. Keys work without it")
+	}
 }
 
 // hasKeys reports whether any place is named where a key could stand.

@@ -58,3 +58,20 @@ func TestAnSSHServerAloneIsEnough(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestASharedAuthidThatClosesTheSSHServerIsWarnedOf(t *testing.T) {
+	for ticket, want := range map[string]bool{
+		``: false,
+		`ticket: shared: file: "/etc/x2broker/authid"`:                                                                               false,
+		`listen: ssh: "127.0.0.1:2222", ticket: shared: file: "/etc/x2broker/authid"`:                                                true,
+		`listen: ssh: "127.0.0.1:2222", ticket: shared: {file: "/etc/x2broker/authid", withoutPassword: true, from: ["10.0.0.0/8"]}`: false,
+	} {
+		c, err := load(t, users+ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(c.Warnings, "\n"), "listen.ssh"); got != want {
+			t.Errorf("%s: warnings %q", ticket, c.Warnings)
+		}
+	}
+}

@@ -63,6 +63,7 @@ func (g *Gate) Open() bool { return g.chain.Open() }
 // count. The error is always a *[DeniedError].
 func (g *Gate) Connect(ctx context.Context, c Credentials, ask Ask) (*Proof, error) {
 	c.Ticket, c.Proof = "", nil
+	began := g.clock() // what changes while the password is looked at counts
 	var (
 		login *Login
 		err   error
@@ -73,7 +74,7 @@ func (g *Gate) Connect(ctx context.Context, c Credentials, ask Ask) (*Proof, err
 		first := func(ctx context.Context, p Prompt) (string, error) {
 			answer, err := ask(ctx, p)
 			if c.Password == "" {
-				c.Password = answer
+				c.Password, began = answer, g.clock()
 			}
 			return answer, err
 		}
@@ -82,7 +83,7 @@ func (g *Gate) Connect(ctx context.Context, c Credentials, ask Ask) (*Proof, err
 	if err != nil {
 		return nil, err
 	}
-	p := g.prove(login.Identity, c)
+	p := prove(login.Identity, c, began)
 	if password := c.Password; password != "" && g.CanChangePassword() {
 		p.password.Store(&password)
 		time.AfterFunc(passwordTime, func() { p.password.Store(nil) })
@@ -93,8 +94,25 @@ func (g *Gate) Connect(ctx context.Context, c Credentials, ask Ask) (*Proof, err
 // ConnectAs lets in whoever proved in another way, as with a key, that he has the
 // name of the credentials. The error is always a *[DeniedError].
 func (g *Gate) ConnectAs(ctx context.Context, c Credentials) (*Proof, error) {
-	return g.connectAs(ctx, c, func() (Identity, error) { return g.chain.Find(ctx, c.Name) })
+	return g.connectAs(ctx, c, func() (Identity, error) {
+		id, err := g.chain.Find(ctx, c.Name)
+		if err != nil || id.Name == c.Name {
+			return id, err
+		}
+		// Whoever asks knows the keys of users by their canonical names, and that
+		// may be one of somebody else, too.
+		named, err := g.chain.Find(ctx, id.Name)
+		if err == nil && named.Authenticator != id.Authenticator {
+			err = ErrUnknownUser
+		}
+		return named, err
+	})
 }
+
+// overflowUID is the number that the kernel gives to a user whom it cannot name
+// here, because he is outside of the user namespace of the broker's container. It
+// is that of the account nobody, too.
+const overflowUID = 65534
 
 // ConnectUID lets in a user of this machine. The name is what he says; it counts
 // where an authenticator knows that it is his. The error is always a
@@ -103,6 +121,9 @@ func (g *Gate) ConnectUID(ctx context.Context, uid uint32, name string, address 
 	c := Credentials{Name: name, Address: address}
 	if !ValidName(name) {
 		c.Name = "" // says nothing
+	}
+	if uid == overflowUID {
+		return nil, g.deny(ctx, c, ReasonUnknownUser, "uid", uid)
 	}
 	his := true
 	p, err := g.connectAs(ctx, c, func() (Identity, error) {
@@ -127,6 +148,7 @@ func (g *Gate) connectAs(ctx context.Context, c Credentials, find func() (Identi
 	case !ValidName(c.Name):
 		return nil, g.deny(ctx, c, ReasonMalformed)
 	}
+	began := g.clock()
 	if g.chain.Open() {
 		find = func() (Identity, error) { return g.chain.Authenticate(ctx, c) }
 	}
@@ -139,11 +161,11 @@ func (g *Gate) connectAs(ctx context.Context, c Credentials, find func() (Identi
 	case err != nil:
 		return nil, g.refuse(ctx, c, err)
 	}
-	return g.prove(id, c), nil
+	return prove(id, c, began), nil
 }
 
-func (g *Gate) prove(id Identity, c Credentials) *Proof {
-	return &Proof{id: id, typed: c.Name, address: c.Address, at: g.clock()}
+func prove(id Identity, c Credentials, at time.Time) *Proof {
+	return &Proof{id: id, typed: c.Name, address: c.Address, at: at}
 }
 
 // byProof lets in whoever is connected still.

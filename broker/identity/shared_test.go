@@ -129,3 +129,16 @@ func TestSharedAuthidsThatAreRefused(t *testing.T) {
 		t.Errorf("from anywhere: %v", err)
 	}
 }
+
+// Over SSH a client has no authid before it has logged in.
+func TestASharedAuthidClosesTheDoorToConnectionsByPassword(t *testing.T) {
+	d, _ := newSharedDoor(t, nil)
+	for _, ticket := range []string{"", sharedSecret} {
+		if _, err := d.Connect(t.Context(), fromHome("alice-pw", ticket), nil); err == nil {
+			t.Errorf("authid %q: a password connects", ticket)
+		}
+	}
+	if _, err := d.ConnectAs(t.Context(), as("alice", "", "")); err != nil {
+		t.Errorf("a key does not: %v", err)
+	}
+}

@@ -153,7 +153,9 @@ func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiv
 	}}
 	c := l.credentials(meta)
 	proof, err := l.connect(c, talk.ask)
+	l.wire.working.Add(1) // as with each other question
 	talk.end()
+	l.wire.working.Add(-1)
 	if err == nil {
 		return l.decide("keyboard-interactive", key, proof, nil)
 	}

@@ -21,22 +21,26 @@ import (
 
 // Numbers of messages (RFC 4253, 4252, 4254).
 const (
-	msgUnimplemented  = 3
-	msgServiceRequest = 5
-	msgServiceAccept  = 6
-	msgKexInit        = 20
-	msgNewKeys        = 21
-	msgKexECDHInit    = 30
-	msgKexECDHReply   = 31
-	msgAuthRequest    = 50
-	msgAuthFailure    = 51
-	msgAuthSuccess    = 52
-	msgAuthPubKeyOK   = 60
-	msgChannelOpen    = 90
-	msgChannelConfirm = 91
-	msgChannelData    = 94
-	msgChannelRequest = 98
-	msgChannelFailure = 100
+	msgUnimplemented    = 3
+	msgServiceRequest   = 5
+	msgServiceAccept    = 6
+	msgKexInit          = 20
+	msgNewKeys          = 21
+	msgKexECDHInit      = 30
+	msgKexECDHReply     = 31
+	msgAuthRequest      = 50
+	msgAuthFailure      = 51
+	msgAuthSuccess      = 52
+	msgAuthPubKeyOK     = 60
+	msgAuthInfoRequest  = 60
+	msgAuthInfoResponse = 61
+	msgGlobalRequest    = 80
+	msgChannelOpen      = 90
+	msgChannelConfirm   = 91
+	msgChannelData      = 94
+	msgChannelClose     = 97
+	msgChannelRequest   = 98
+	msgChannelFailure   = 100
 )
 
 // A raw is a client that sends what no client would: packet by packet, in any

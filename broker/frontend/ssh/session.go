@@ -87,13 +87,13 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 				return
 			}
 			c.wire.saw(channelOpen + len(n.ChannelType()) + len(n.ExtraData()))
-			c.open(n)
+			c.soon(func() { c.open(n) })
 		case r, ok := <-requests:
 			if !ok {
 				return
 			}
 			c.wire.saw(globalRequest + len(r.Type) + len(r.Payload))
-			_ = r.Reply(false, nil) // an error ends the connection
+			c.soon(func() { _ = r.Reply(false, nil) }) // an error ends the connection
 		case <-tick.C:
 			if c.wire.silence() > maxSilence*c.server.keepEach {
 				return
@@ -112,6 +112,15 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			return
 		}
 	}
+}
+
+// soon does what sends a packet, and ends the connection if that takes too long:
+// in the middle of an exchange of keys, packets wait until the client goes on.
+// Meanwhile serve sees no end of anything.
+func (c *connection) soon(do func()) {
+	stuck := time.AfterFunc(c.server.writeTime, func() { c.wire.Close() })
+	defer stuck.Stop()
+	do()
 }
 
 // ask asks for a sign of life, unless there is no answer to the last one yet. It
@@ -158,6 +167,9 @@ func (c *connection) open(n ssh.NewChannel) {
 // wait for another: nothing of the whole connection is read meanwhile.
 func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	defer c.wire.saw(channelClose)
+	// What nobody reads is kept, and nobody wants it.
+	c.all.Go(func() { drain(channel) })
+	c.all.Go(func() { drain(channel.Stderr()) })
 	ran := false
 	for r := range requests {
 		c.wire.saw(channelRequest + len(r.Type) + len(r.Payload))
@@ -187,6 +199,15 @@ func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) 
 			continue
 		}
 		_ = r.Reply(ok, nil)
+	}
+}
+
+// drain reads to the end.
+func drain(r io.Reader) {
+	for b := make([]byte, 512); ; {
+		if _, err := r.Read(b); err != nil {
+			return
+		}
 	}
 }
 
