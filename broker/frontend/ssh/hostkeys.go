@@ -120,7 +120,7 @@ func readHostKeys(files []string) ([]ssh.Signer, error) {
 			return nil, fmt.Errorf("SSH host key %s: %w", name, err)
 		}
 		if slices.ContainsFunc(all, func(s ssh.Signer) bool { return s.PublicKey().Type() == signer.PublicKey().Type() }) {
-			return nil, fmt.Errorf("SSH host key %s: is the second one of type %s, clients can be shown only one", name, signer.PublicKey().Type())
+			return nil, fmt.Errorf("SSH host key %s: it is the second one of type %s, and only one of a type can be shown to clients: leave one out", name, signer.PublicKey().Type())
 		}
 		all = append(all, signer)
 	}
@@ -129,7 +129,12 @@ func readHostKeys(files []string) ([]ssh.Signer, error) {
 
 func readHostKey(name string) (ssh.Signer, error) {
 	data, err := os.ReadFile(name)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("there is no such file: ssh-keygen -t ed25519 -N '' makes one")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, errors.New("the broker's user may not read it: chgrp it to his group, and chmod 0640 it")
+	case err != nil:
 		return nil, err
 	}
 	key, err := ssh.ParseRawPrivateKey(data)
@@ -137,7 +142,7 @@ func readHostKey(name string) (ssh.Signer, error) {
 		return nil, errors.New("it has a passphrase, which nobody can type here: ssh-keygen -p -N '' removes it from a copy")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it is no private key: %w", err)
+		return nil, errors.New("it is no private key of OpenSSH or in PEM: name the file without .pub")
 	}
 	if k, ok := key.(*rsa.PrivateKey); ok && k.N.BitLen() < minRSA {
 		return nil, fmt.Errorf("an RSA key of %d bits is too short, clients want %d: ssh-keygen -t ed25519 makes a good one", k.N.BitLen(), minRSA)
