@@ -72,7 +72,7 @@ func Unix(s Socket) (net.Listener, error) {
 	err = os.Chmod(made, s.Mode.Perm()&0o700)
 	if err == nil && gid >= 0 {
 		if err = os.Chown(made, -1, gid); errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("the broker's user is no member of the group %s: adduser it, and start the broker anew", s.Group)
+			err = fmt.Errorf("the broker's user is no member of the group %s: usermod -aG %s USER, and start the broker anew", s.Group, s.Group)
 		}
 	}
 	if err == nil {

@@ -114,5 +114,5 @@ func remedy(socket string) string {
 	if g, err := user.LookupGroupId(gid); err == nil {
 		gid = g.Name
 	}
-	return "be a member of the group " + gid + " and log in again (adduser USER " + gid + "), or let listen.openssh have another group or mode"
+	return "be a member of the group " + gid + " and log in again (usermod -aG " + gid + " USER), or let listen.openssh have another group or mode"
 }
