@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/user"
 	"strconv"
@@ -97,9 +96,6 @@ func explain(socket string, err error) error {
 		return fmt.Errorf("the broker at %s does not answer", socket)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("the broker at %s hung up: it stops, or you have too many connections to it; try again", socket)
-	}
-	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-		err = wrapped.Err // without the made up URL
 	}
 	return fmt.Errorf("ask the broker at %s: %w", socket, err)
 }
