@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/x2broker/x2broker/broker/durable"
 	"github.com/x2broker/x2broker/broker/listen"
 )
 
@@ -201,38 +202,10 @@ func makeHostKeys(dir string, log *slog.Logger) ([]string, error) {
 		if err != nil {
 			return fail(err)
 		}
-		if err := writePrivate(name, pem.EncodeToMemory(block)); err != nil {
+		if err := durable.Replace(name, pem.EncodeToMemory(block)); err != nil {
 			return fail(err)
 		}
 		log.Info("SSH host key made", "file", name)
 	}
 	return files, nil
-}
-
-// writePrivate writes a file of mode 0600 that is there whole or not at all,
-// whenever the machine stops.
-func writePrivate(name string, data []byte) error {
-	fresh := name + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // what a crash left
-	}
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(fresh, name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(fresh))
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
