@@ -42,13 +42,13 @@ func (s *SSH) text() string {
 	return text + ")"
 }
 
-// listens names the listeners, and the first host key of SSH: people compare it
-// when they connect for the first time.
+// listens names the listeners, and the host keys of SSH: people compare the one
+// that their client chooses to show when they connect for the first time.
 func (r *Report) listens() string {
 	all := slices.Clone(r.Listeners)
 	for i, name := range all {
 		if s := r.Doors.SSH; s != nil && len(s.HostKeys) > 0 && strings.HasPrefix(name, "ssh ") {
-			all[i] += " (" + clean(s.HostKeys[0]) + ")"
+			all[i] += " (" + clean(strings.Join(s.HostKeys, ", ")) + ")"
 		}
 	}
 	return strings.Join(all, ", ")

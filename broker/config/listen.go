@@ -115,7 +115,11 @@ func (l *Listen) validate(c *Config, p *problems) {
 		if a.address == "" {
 			continue
 		}
-		if _, _, err := net.SplitHostPort(a.address); err != nil {
+		_, port, err := net.SplitHostPort(a.address)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil {
 			p.add(a.field, "%q is no host:port, like %q", a.address, a.like)
 		}
 	}

@@ -35,6 +35,7 @@ func TestMistakesOfTheSocketOfOpenSSHAreNamed(t *testing.T) {
 		users + `listen: openssh: mode: "0660"`:                                 `listen.openssh.path: required field is missing`,
 		users + `listen: openssh: {path: "/s", mode: "rw"}`:                     `listen.openssh.mode: "rw" is no mode`,
 		users + `listen: {unix: path: "/s", openssh: path: "/s"}`:               `listen.openssh.path: listen.unix has the same path`,
+		users + `listen: ssh: "127.0.0.1:99999"`:                                `listen.ssh: "127.0.0.1:99999" is no host:port`,
 		users + `listen: openssh: {path: "/s", user: "x"}`:                      `listen.openssh.user: unknown field`,
 		none + `listen: {http: "127.0.0.1:8080", openssh: path: "/run/a.sock"}`: `needs every listener on loopback`,
 	} {

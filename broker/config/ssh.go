@@ -79,10 +79,10 @@ func (p *problems) banner(s string) string {
 		return ""
 	}
 	if len(s) > maxBanner {
-		p.add("ssh.banner", "has more than %d bytes", maxBanner)
+		p.add("ssh.banner", "has %d bytes, more than %d: make it shorter", len(s), maxBanner)
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
-		p.add("ssh.banner", "has a control character")
+	if i := strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }); i >= 0 {
+		p.add("ssh.banner", "has the control character %q: lines and tabs are all that it may have", s[i])
 	}
 	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\r\n") + "\r\n"
 }
@@ -90,13 +90,16 @@ func (p *problems) banner(s string) string {
 // validate checks what belongs together.
 func (s *SSH) validate(c *Config, p *problems) {
 	if c.Listen.SSH == "" {
+		if len(s.HostKeys)+len(s.AuthorizedKeys)+len(s.UserCAs)+len(s.RevokedKeys)+len(s.Banner) > 0 || s.KeyAndPassword {
+			c.warn("ssh counts for nothing while listen.ssh is off: set listen.ssh, or leave ssh out")
+		}
 		return
 	}
 	if s.KeyAndPassword && !c.hasKeys() {
 		p.add("ssh.keyAndPassword", "nobody could log in: say where keys are, with authorizedKeys, userCAs or sshKeyAttribute of a directory")
 	}
 	if s.KeyAndPassword && c.Open() {
-		p.add("ssh.keyAndPassword", "with none there are no passwords: leave it out")
+		p.add("ssh.keyAndPassword", "the authenticator none asks for no password: leave keyAndPassword out")
 	}
 	if t := c.Ticket.Shared; t.File != "" && !t.WithoutPassword {
 		c.warn("ticket.shared: nobody can log in at listen.ssh with a password: clients send their authid only after the login there. Keys work without it")

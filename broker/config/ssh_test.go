@@ -15,8 +15,8 @@ func TestMistakesOfTheSSHServerAreNamed(t *testing.T) {
 		"too little time":         {`ssh: loginTime: "1s"`, "ssh.loginTime: 1s is not between 10s and 10m0s"},
 		"too much time":           {`ssh: loginTime: "1h"`, "ssh.loginTime: 1h0m0s is not between"},
 		"no time":                 {`ssh: loginTime: "soon"`, `ssh.loginTime: "soon" is no length of time`},
-		"a terminal's own words":  {`ssh: banner: "\u001b[2J"`, "ssh.banner: has a control character"},
-		"a novel":                 {fmt.Sprintf(`ssh: banner: %q`, strings.Repeat("x", 5000)), "ssh.banner: has more than 4096 bytes"},
+		"a terminal's own words":  {`ssh: banner: "\u001b[2J"`, `ssh.banner: has the control character '\x1b'`},
+		"a novel":                 {fmt.Sprintf(`ssh: banner: %q`, strings.Repeat("x", 5000)), "ssh.banner: has 5000 bytes, more than 4096"},
 		"a first step that fails": {`ssh: keyAndPassword: true`, "ssh.keyAndPassword: nobody could log in: say where keys are"},
 		"unknown":                 {`ssh: port: 22`, "ssh.port: unknown field"},
 		"everybody's keys":        {`ssh: authorizedKeys: ["/etc/keys"]`, "has no {user}"},
@@ -48,8 +48,15 @@ func TestNoneOnLoopbackMindsTheSSHServer(t *testing.T) {
 	if _, err := load(t, none+`listen: ssh: "0.0.0.0:22"`); err == nil || !strings.Contains(err.Error(), "needs every listener on loopback") {
 		t.Error(err)
 	}
-	if _, err := load(t, none+`listen: ssh: "127.0.0.1:22", ssh: {keyAndPassword: true, authorizedKeys: ["/k/{user}"]}`); err == nil || !strings.Contains(err.Error(), "there are no passwords") {
+	if _, err := load(t, none+`listen: ssh: "127.0.0.1:22", ssh: {keyAndPassword: true, authorizedKeys: ["/k/{user}"]}`); err == nil || !strings.Contains(err.Error(), "none asks for no password") {
 		t.Error(err)
+	}
+}
+
+func TestSettingsOfAnSSHServerThatIsOffAreWarnedOf(t *testing.T) {
+	c, err := load(t, users+`ssh: authorizedKeys: ["/k/{user}"]`)
+	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "while listen.ssh is off") {
+		t.Errorf("%v, warnings %q", err, c.Warnings)
 	}
 }
 

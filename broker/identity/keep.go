@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/x2broker/x2broker/broker/durable"
 )
 
 const (
@@ -260,7 +262,7 @@ func (ts *Tickets) compact(now time.Time) error {
 	old := w.file
 	w.file, w.size, w.unsaved = f, size+int64(len(since)), false
 	ts.mu.Unlock()
-	if err := errors.Join(f.Sync(), syncDir(w.dir), old.Close()); err != nil {
+	if err := errors.Join(f.Sync(), durable.SyncDir(w.dir), old.Close()); err != nil {
 		return ts.compactFailed(err)
 	}
 	return nil

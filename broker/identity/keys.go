@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/x2broker/x2broker/broker/durable"
 )
 
 const (
-	keyFile     = "ticket.key"
-	keyFileTemp = ".ticket.key.new"
-	privateMode = 0o600
+	keyFile = "ticket.key"
 
 	// maxKeys and maxKeyFile bound what is read: a key is made each month, and
 	// one that no ticket can be of any more is dropped.
@@ -169,51 +169,8 @@ func readKeys(name string, forbidden fs.FileMode) (keyring, error) {
 
 // writeKeys puts the keys into dir as ticket.key.
 func writeKeys(dir string, r keyring) error {
-	if err := replaceFile(dir, keyFile, keyFileTemp, r.text()); err != nil {
+	if err := durable.Replace(filepath.Join(dir, keyFile), r.text()); err != nil {
 		return fmt.Errorf("write the ticket keys: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file of mode 0600 that is there whole or not at all,
-// whenever the machine stops.
-func replaceFile(dir, name, temp string, data []byte) error {
-	f, err := createFile(dir, temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(filepath.Join(dir, temp), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(filepath.Join(dir, temp)))
-	}
-	return syncDir(dir)
-}
-
-// createFile makes an empty file for its owner only. A file left by a crash, or
-// a link put there by somebody else, is not written through: O_EXCL makes the
-// file, or fails.
-func createFile(dir, name string) (*os.File, error) {
-	name = filepath.Join(dir, name)
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode)
-}
-
-// syncDir makes a rename in the directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

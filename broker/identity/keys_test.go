@@ -32,7 +32,7 @@ func TestTheKeyStaysUnlessOthersMayKnowIt(t *testing.T) {
 		t.Errorf("form of the file: %d bytes", len(first))
 	}
 	// A crash left half-written files.
-	for _, name := range []string{keyFileTemp, marksFileTemp} {
+	for _, name := range []string{keyFile + ".new", marksFileTemp} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestTheKeyIsNotWrittenThroughALink(t *testing.T) {
 	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{keyFile, keyFileTemp, marksFile, marksFileTemp} {
+	for _, name := range []string{keyFile, keyFile + ".new", marksFile, marksFileTemp} {
 		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,6 @@ import (
 
 const (
 	knownFile     = "known.logins"
-	knownFileTemp = ".known.logins.new"
 	knownHeader   = "x2broker known logins, version 1: binary, do not edit.  Secret.\n"
 	knownSaltSize = 32
 	knownIDSize   = 16

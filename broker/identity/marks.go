@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/x2broker/x2broker/broker/durable"
 )
 
 // What the broker must remember about tickets is a sequence of marks. They are
@@ -185,7 +187,7 @@ func (w *markWriter) write(marks ...mark) error {
 // newMarkFile writes the marks to a file beside the one in use, which it shall
 // replace.
 func newMarkFile(dir string, marks []mark) (*os.File, int64, error) {
-	f, err := createFile(dir, marksFileTemp)
+	f, err := durable.Create(filepath.Join(dir, marksFileTemp))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -210,7 +212,7 @@ func openMarks(dir string, marks []mark) (*markWriter, error) {
 		err = os.Rename(f.Name(), filepath.Join(dir, marksFile))
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = durable.SyncDir(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("write the marks of tickets: %w", err)

@@ -2,7 +2,10 @@ package identity
 
 import (
 	"context"
+	"path/filepath"
 	"time"
+
+	"github.com/x2broker/x2broker/broker/durable"
 )
 
 // knownEvery is how often who has succeeded is written down.
@@ -33,7 +36,7 @@ func (t *Throttle) save() {
 	text := t.known.text()
 	t.known.changed = false
 	t.mu.Unlock()
-	if err := replaceFile(t.stateDir, knownFile, knownFileTemp, text); err != nil {
+	if err := durable.Replace(filepath.Join(t.stateDir, knownFile), text); err != nil {
 		t.log.Warn("cannot write down who has logged in", "error", err)
 		t.mu.Lock()
 		t.known.changed = true

@@ -66,11 +66,11 @@ func (c *conn) open() error {
 			c.gate.refuse(BadHeader, c.remote.String(), err)
 		case client == nil:
 			return
-		case !c.gate.enterFrom(share(addressOf(client))):
+		case !c.gate.enterFrom(Share(AddressOf(client))):
 			err = errRefused
 			c.gate.refuse(TooManyHere, client.String(), nil)
 		default:
-			c.remote, c.share = client, share(addressOf(client))
+			c.remote, c.share = client, Share(AddressOf(client))
 			return
 		}
 		c.err = err

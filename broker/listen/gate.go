@@ -146,16 +146,18 @@ func (g *Gate) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(g.o.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// share is what PerAddress counts: IPv6 networks are given out as /64.
-func share(a netip.Addr) netip.Addr {
+// Share is what limits of one client are about: IPv6 networks are given out as
+// /64, so that one user has many addresses.
+func Share(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		return netip.PrefixFrom(a, 64).Masked().Addr()
 	}
 	return a
 }
 
-// addressOf gives no valid address for what is not TCP.
-func addressOf(a net.Addr) netip.Addr {
+// AddressOf gives the IP address, and no valid one for what is not TCP. IPv4 in
+// IPv6 is IPv4.
+func AddressOf(a net.Addr) netip.Addr {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
@@ -185,7 +187,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // admit gives nil for a connection that is refused.
 func (g *Gate) admit(nc net.Conn, secure bool) *conn {
-	peer := addressOf(nc.RemoteAddr())
+	peer := AddressOf(nc.RemoteAddr())
 	if !g.enter() {
 		g.refuse(TooMany, nc.RemoteAddr().String(), nil)
 		return nil
@@ -200,11 +202,11 @@ func (g *Gate) admit(nc net.Conn, secure bool) *conn {
 		}
 		return c
 	}
-	if !g.enterFrom(share(peer)) {
+	if !g.enterFrom(Share(peer)) {
 		g.leave(netip.Addr{})
 		g.refuse(TooManyHere, c.remote.String(), nil)
 		return nil
 	}
-	c.share = share(peer)
+	c.share = Share(peer)
 	return c
 }

@@ -114,11 +114,11 @@ func TestIPv6IsCountedByNetwork(t *testing.T) {
 		"2001:db8:1:2::1":      "2001:db8:1:2::",
 		"192.0.2.7":            "192.0.2.7",
 	} {
-		if got := share(netip.MustParseAddr(text)); got.String() != want {
+		if got := Share(netip.MustParseAddr(text)); got.String() != want {
 			t.Errorf("%s is counted at %s, want %s", text, got, want)
 		}
 	}
-	mapped := addressOf(&net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.7")})
+	mapped := AddressOf(&net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.7")})
 	if want := netip.MustParseAddr("192.0.2.7"); mapped != want {
 		t.Errorf("%s, want %s", mapped, want)
 	}

@@ -57,9 +57,13 @@ func Unix(s Socket) (net.Listener, error) {
 	if err := removeDead(s.Path); err != nil {
 		return fail(err)
 	}
+	dir := filepath.Dir(s.Path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fail(fmt.Errorf("there is no directory %s: make it, or have systemd do so (RuntimeDirectory=)", dir))
+	}
 	// Under another name first, so that nobody gets in before mode and group are
 	// right.
-	made := filepath.Join(filepath.Dir(s.Path), "."+filepath.Base(s.Path)+"."+strconv.Itoa(os.Getpid()))
+	made := filepath.Join(dir, "."+filepath.Base(s.Path)+"."+strconv.Itoa(os.Getpid()))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
 	if err != nil {
 		return fail(err)
@@ -67,7 +71,9 @@ func Unix(s Socket) (net.Listener, error) {
 	l.SetUnlinkOnClose(false)
 	err = os.Chmod(made, s.Mode.Perm()&0o700)
 	if err == nil && gid >= 0 {
-		err = os.Chown(made, -1, gid)
+		if err = os.Chown(made, -1, gid); errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("the broker's user is no member of the group %s: usermod -aG %s USER, and start the broker anew", s.Group, s.Group)
+		}
 	}
 	if err == nil {
 		err = os.Chmod(made, s.Mode.Perm())
@@ -110,7 +116,7 @@ func groupID(group string) (int, error) {
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("there is no group %q on this machine: groupadd --system makes one", group)
 	}
 	return strconv.Atoi(g.Gid)
 }

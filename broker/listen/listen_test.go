@@ -80,7 +80,11 @@ func TestASocketTakesThePlaceOfADeadOneOnly(t *testing.T) {
 	if _, err := Unix(Socket{Path: file, Mode: 0o600}); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("in place of a file: %v", err)
 	}
-	if _, err := Unix(Socket{Path: filepath.Join(t.TempDir(), "s"), Mode: 0o600, Group: "no-such-group"}); err == nil || !strings.Contains(err.Error(), "no-such-group") {
+	if _, err := Unix(Socket{Path: filepath.Join(t.TempDir(), "s"), Mode: 0o600, Group: "no-such-group"}); err == nil || !strings.Contains(err.Error(), `no group "no-such-group"`) {
 		t.Errorf("an unknown group: %v", err)
+	}
+	nowhere := filepath.Join(t.TempDir(), "x2broker")
+	if _, err := Unix(Socket{Path: filepath.Join(nowhere, "s"), Mode: 0o600}); err == nil || !strings.Contains(err.Error(), "there is no directory "+nowhere+": make it") {
+		t.Errorf("in no directory: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func FuzzProxyHeader(f *testing.F) {
 			t.Fatal(err)
 		}
 		rest, err := io.ReadAll(c)
-		client := addressOf(c.RemoteAddr())
+		client := AddressOf(c.RemoteAddr())
 		c.Close()
 		<-sent
 		want, local, size := headerOf(data)

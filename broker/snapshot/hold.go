@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/x2broker/x2broker/broker/durable"
 	"github.com/x2broker/x2broker/broker/source"
 )
 
@@ -177,7 +178,7 @@ func (k *Keeper) Lift(kind string, o Order) error {
 	if err := k.audit("un"+kind, k.hold, o); err != nil {
 		return err
 	}
-	if err := removeIfThere(filepath.Join(k.stateDir, holdName)); err != nil {
+	if err := durable.RemoveIfThere(filepath.Join(k.stateDir, holdName)); err != nil {
 		return fmt.Errorf("cannot lift the %s: %w", kind, err)
 	}
 	k.setHold(nil)
@@ -235,7 +236,7 @@ func (k *Keeper) held() *Hold {
 		return h
 	}
 	k.log.Warn("hold has expired, the source is followed again", "hold", h.Kind, "revision", h.Revision.ID, "by", h.By)
-	err := errors.Join(k.audit("expire", h, Order{By: "x2broker", UID: os.Getuid()}), removeIfThere(filepath.Join(k.stateDir, holdName)))
+	err := errors.Join(k.audit("expire", h, Order{By: "x2broker", UID: os.Getuid()}), durable.RemoveIfThere(filepath.Join(k.stateDir, holdName)))
 	if err != nil { // also after a restart the time is over
 		k.log.Warn("end of the hold cannot be kept on disk", "err", err)
 	}
@@ -267,7 +268,7 @@ func (k *Keeper) writeHold(h *Hold) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(k.stateDir, holdName, [][]byte{data})
+	return replaceFile(k.stateDir, holdName, data)
 }
 
 // loadOrders reads what was in force before a restart, once. A file that cannot

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/x2broker/x2broker/broker/durable"
 	"github.com/x2broker/x2broker/broker/source"
 )
 
@@ -107,7 +108,7 @@ func (k *Keeper) restore(ctx context.Context) {
 func (k *Keeper) findKept() {
 	for i, name := range keptNames {
 		k.slots[i] = keptSlot{name: name}
-		_ = removeIfThere(filepath.Join(k.stateDir, name+".new")) // half-written, before a crash
+		_ = durable.RemoveIfThere(filepath.Join(k.stateDir, name+".new")) // half-written, before a crash
 		f, err := os.Open(filepath.Join(k.stateDir, name))
 		if err != nil {
 			continue // reading it says why
@@ -216,7 +217,7 @@ func (k *Keeper) writeUnkept() {
 	header := keptHeader{Source: k.source.String(), Revision: u.snap.Revision, Rules: k.rules(), Inputs: u.snap.Inputs}
 	parts, err := encodeKept(number, header, u.tree)
 	if err == nil {
-		err = replaceFile(k.stateDir, slot.name, parts)
+		err = replaceFile(k.stateDir, slot.name, parts...)
 	}
 	k.noteUnkept(err)
 	switch {

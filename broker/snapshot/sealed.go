@@ -77,5 +77,5 @@ func writeSealed(dir, name string, content []byte) error {
 		return err
 	}
 	sum := sha256.Sum256(content)
-	return replaceFile(dir, name, [][]byte{program, sum[:], content})
+	return replaceFile(dir, name, program, sum[:], content)
 }

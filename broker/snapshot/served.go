@@ -57,7 +57,7 @@ func (k *Keeper) remember(rev source.Revision, back bool) {
 	k.served = k.served[max(0, len(k.served)-maxServed):]
 	data, err := json.Marshal(servedFile{Source: k.source.String(), Revisions: k.served})
 	if err == nil {
-		err = replaceFile(k.stateDir, servedName, [][]byte{data})
+		err = replaceFile(k.stateDir, servedName, data)
 	}
 	if err != nil {
 		k.log.Debug("history of what served cannot be kept on disk", "err", err)

@@ -68,8 +68,9 @@ func (d *demoSite) close() {
 	}
 }
 
-// print tells how to try the demo.
-func (d *demoSite) print(w io.Writer, program, address, base string) {
+// print tells how to try the demo; ssh is the address of the SSH server, "" for
+// none.
+func (d *demoSite) print(w io.Writer, program, address, base, ssh string) {
 	url := fmt.Sprintf("http://%s%s/plain/", address, strings.TrimSuffix(base, "/"))
 	fmt.Fprintf(w, "\nThe built-in demo site is at %s\n", url)
 	if len(d.passwords) == 0 {
@@ -80,5 +81,9 @@ func (d *demoSite) print(w io.Writer, program, address, base string) {
 		fmt.Fprintf(w, "  %-8s %-10s %s\n", u.name, d.passwords[u.name], strings.Join(u.groups, ", "))
 	}
 	fmt.Fprintf(w, "\nTry it:\n\n  echo %s | %s login --user alice --select office-xfce %s\n", d.passwords["alice"], program, url)
-	fmt.Fprintf(w, "\nor X2Go Client:  x2goclient --broker-url=%s\n\n", strings.Replace(url, "http://", "http://alice@", 1))
+	fmt.Fprintf(w, "\nor X2Go Client:  x2goclient --broker-url=%s\n", strings.Replace(url, "http://", "http://alice@", 1))
+	if ssh != "" {
+		fmt.Fprintf(w, "over SSH:        x2goclient --broker-url=ssh://alice@%s/x2broker\n", ssh)
+	}
+	fmt.Fprintln(w)
 }

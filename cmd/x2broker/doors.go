@@ -44,6 +44,9 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 	}
 	if l.SSH != "" {
 		if d.hostKeys, err = ssh.LoadHostKeys(cfg.SSH.HostKeys, cfg.StateDir, log); err != nil {
+			if len(cfg.SSH.HostKeys) > 0 {
+				err = fmt.Errorf("ssh.hostKeys: %w", err)
+			}
 			return nil, usageError(err)
 		}
 	}
@@ -79,7 +82,7 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 		opened := handed
 		if opened == nil || l.HTTP != "" {
 			if opened, err = listen.Unix(listen.Socket(l.Unix)); err != nil {
-				return fail(err)
+				return fail(fmt.Errorf("listen.unix: %w", err))
 			}
 		}
 		add("unix", d.gate.Listener(opened))
@@ -94,7 +97,7 @@ func openDoors(cfg *config.Config, handed net.Listener, log *slog.Logger) (*door
 	}
 	if l.OpenSSH.Path != "" {
 		if d.openssh, err = listen.Unix(listen.Socket(l.OpenSSH.Unix)); err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("listen.openssh: %w", err))
 		}
 		d.names = append(d.names, "openssh "+d.openssh.Addr().String())
 	}

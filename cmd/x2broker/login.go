@@ -48,7 +48,7 @@ func (c *loginCmd) Run(ctx context.Context, stdio stdio) error {
 		c.User = u.User.Username()
 	}
 	if c.User == "" {
-		return usageError(errors.New("no user: give --user, or http://user@host/"))
+		return usageError(errors.New("no user: give --user, or a URL with the user in it, like ssh://user@host/"))
 	}
 	overSSH := u.Scheme == "ssh"
 	if !overSSH && (c.Key != "" || c.Agent || c.KnownHosts != "" || len(c.Fingerprint) > 0) {

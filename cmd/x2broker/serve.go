@@ -126,7 +126,11 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	}
 	log.Info("starting", "version", version(), "site", src.String(), "listen", doors.addresses(), "state", cfg.StateDir)
 	if demo != nil && len(doors.all) > 0 {
-		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath)
+		ssh := ""
+		if doors.ssh != nil {
+			ssh = doors.ssh.Addr().String()
+		}
+		demo.print(io.out, os.Args[0], doors.all[0].Addr().String(), cfg.Listen.BasePath, ssh)
 	}
 	return serve(ctx, server, doors.all, log, sshDoor.serve, serveOpenSSH(cfg, doors, service, log), keeper.Run, doors.watch, ops.answer, ops.measure, ops.notify, ops.audience.Run, entry.tickets.Run, entry.throttle.Run)
 }

@@ -48,7 +48,7 @@ func TestLoginSaysWhatBecameOfIt(t *testing.T) {
 		{"wrong password, JSON", []string{"-u", "alice", wrong, json}, 1, "x2broker: error: list session profiles: access denied\n"},
 		{"no such door", []string{"-u", "alice", right, strings.Replace(plain, "plain", "xml", 1)}, 1, `x2broker: error: list session profiles: the broker answered 404 .*\n`},
 		{"nobody listens", []string{"-u", "alice", right, "http://127.0.0.1:1/plain/"}, 1, `x2broker: error: list session profiles: .*connection refused\n`},
-		{"no user", []string{right, plain}, 2, `x2broker: error: no user: give --user, or http://user@host/\n`},
+		{"no user", []string{right, plain}, 2, `x2broker: error: no user: give --user, or a URL with the user in it, like ssh://user@host/\n`},
 		{"password in the URL", []string{right, strings.Replace(plain, "://", "://alice:x@", 1)}, 2, `x2broker: error: a password in the URL would be seen .*\n`},
 		{"no URL", []string{"-u", "alice", right, "broker"}, 2, `x2broker: error: "broker" is no URL of a broker.*\n`},
 	} {

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/x2broker/x2broker/broker/durable"
 	"github.com/x2broker/x2broker/broker/listen"
 )
 
@@ -120,7 +121,7 @@ func readHostKeys(files []string) ([]ssh.Signer, error) {
 			return nil, fmt.Errorf("SSH host key %s: %w", name, err)
 		}
 		if slices.ContainsFunc(all, func(s ssh.Signer) bool { return s.PublicKey().Type() == signer.PublicKey().Type() }) {
-			return nil, fmt.Errorf("SSH host key %s: is the second one of type %s, clients can be shown only one", name, signer.PublicKey().Type())
+			return nil, fmt.Errorf("SSH host key %s: it is the second one of type %s, and only one of a type can be shown to clients: leave one out", name, signer.PublicKey().Type())
 		}
 		all = append(all, signer)
 	}
@@ -129,7 +130,12 @@ func readHostKeys(files []string) ([]ssh.Signer, error) {
 
 func readHostKey(name string) (ssh.Signer, error) {
 	data, err := os.ReadFile(name)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("there is no such file: ssh-keygen -t ed25519 -N '' makes one")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, errors.New("the broker's user may not read it: chgrp it to his group, and chmod 0640 it")
+	case err != nil:
 		return nil, err
 	}
 	key, err := ssh.ParseRawPrivateKey(data)
@@ -137,7 +143,7 @@ func readHostKey(name string) (ssh.Signer, error) {
 		return nil, errors.New("it has a passphrase, which nobody can type here: ssh-keygen -p -N '' removes it from a copy")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it is no private key: %w", err)
+		return nil, errors.New("it is no private key of OpenSSH or in PEM: name the file without .pub")
 	}
 	if k, ok := key.(*rsa.PrivateKey); ok && k.N.BitLen() < minRSA {
 		return nil, fmt.Errorf("an RSA key of %d bits is too short, clients want %d: ssh-keygen -t ed25519 makes a good one", k.N.BitLen(), minRSA)
@@ -196,38 +202,10 @@ func makeHostKeys(dir string, log *slog.Logger) ([]string, error) {
 		if err != nil {
 			return fail(err)
 		}
-		if err := writePrivate(name, pem.EncodeToMemory(block)); err != nil {
+		if err := durable.Replace(name, pem.EncodeToMemory(block)); err != nil {
 			return fail(err)
 		}
 		log.Info("SSH host key made", "file", name)
 	}
 	return files, nil
-}
-
-// writePrivate writes a file of mode 0600 that is there whole or not at all,
-// whenever the machine stops.
-func writePrivate(name string, data []byte) error {
-	fresh := name + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // what a crash left
-	}
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(fresh, name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(fresh))
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -115,12 +115,12 @@ func TestWhatIsNoHostKeyIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, files := range map[string][]string{
-		"no such file":                  {good, "/nonexistent"},
-		"it is no private key":          {garbage},
-		"it has a passphrase":           {privateKey(t, newEd25519(t), "secret")},
-		"1024 bits is too short":        {privateKey(t, short, "")},
-		"is the second one of type":     {good, privateKey(t, newEd25519(t), "")},
-		"SSH host key " + good + ": is": {good, good},
+		"there is no such file: ssh-keygen": {good, "/nonexistent"},
+		"it is no private key":              {garbage},
+		"it has a passphrase":               {privateKey(t, newEd25519(t), "secret")},
+		"1024 bits is too short":            {privateKey(t, short, "")},
+		"it is the second one of type":      {good, privateKey(t, newEd25519(t), "")},
+		"SSH host key " + good + ": it is":  {good, good},
 	} {
 		if _, err := LoadHostKeys(files, t.TempDir(), quiet); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

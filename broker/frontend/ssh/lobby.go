@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/x2broker/x2broker/broker/listen"
 )
 
 // Limits on connections whose users have not proved who they are.
@@ -35,7 +37,7 @@ func newLobby() *lobby { return &lobby{from: map[netip.Addr][]*stranger{}} }
 
 // enter lets a connection in, which out closes.
 func (l *lobby) enter(a netip.Addr, out func()) *stranger {
-	s := &stranger{share: share(a), out: out}
+	s := &stranger{share: listen.Share(a), out: out}
 	l.mu.Lock()
 	l.come++
 	s.number = l.come
@@ -97,13 +99,4 @@ func (l *lobby) count() (in int, shown uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all, l.shown
-}
-
-// share is what one user has many addresses of: IPv6 networks are given out as
-// /64.
-func share(a netip.Addr) netip.Addr {
-	if a.Is6() {
-		return netip.PrefixFrom(a, 64).Masked().Addr()
-	}
-	return a
 }

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/x2broker/x2broker/broker/frontend/ssh/command"
 	"github.com/x2broker/x2broker/broker/session"
 )
 
@@ -259,14 +258,5 @@ func (l *login) credentials(meta ssh.ConnMetadata) session.Credentials {
 	return session.Credentials{Name: text([]byte(meta.User())), Address: l.address}
 }
 
-// text reads what is not UTF-8 as Latin-1, which X2Go Client sends.
-func text(b []byte) string {
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	var s strings.Builder
-	for _, c := range b {
-		s.WriteRune(rune(c))
-	}
-	return s.String()
-}
+// text is of bytes of X2Go Client, which sends Latin-1.
+func text(b []byte) string { return command.Text(string(b)) }

@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/x2broker/x2broker/broker/listen"
 	"github.com/x2broker/x2broker/broker/session"
 )
 
@@ -145,7 +146,7 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 	w := newWire(nc, s.writeTime, s.allowance)
 	defer w.Close()
 	defer s.contain()
-	address := addressOf(w.RemoteAddr()) // may read a PROXY header
+	address := listen.AddressOf(w.RemoteAddr()) // may read a PROXY header
 	conn, channels, requests, p := s.login(ctx, w, address)
 	if p == nil {
 		return
@@ -201,13 +202,4 @@ func (s *Server) contain() {
 
 func (s *Server) panicked(where string, v any) {
 	s.o.Log.Error("SSH connection panicked", "panic", fmt.Sprint(v), "in", where, "stack", string(debug.Stack()))
-}
-
-// addressOf gives no valid address for what is not TCP.
-func addressOf(a net.Addr) netip.Addr {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	return t.AddrPort().Addr().Unmap().WithZone("")
 }

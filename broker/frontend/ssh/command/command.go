@@ -23,9 +23,9 @@ import (
 	"unicode/utf8"
 )
 
-// Longest is the most bytes of an exec string, or of all words of a command
+// longest is the most bytes of an exec string, or of all words of a command
 // line. Real clients send a few hundred.
-const Longest = 16 << 10
+const longest = 16 << 10
 
 // A Request is what one exec string, or one command line, asks for.
 type Request struct {
@@ -84,8 +84,8 @@ var frame = regexp.MustCompile(`^(?:bash -l|sh) -c 'echo "(X2GODATABEGIN:(` + uu
 // command in the frame of X2Go Client, and a bare command for people. A string
 // that is not UTF-8 is Latin-1. The error is a *[UsageError].
 func Parse(exec string) (Request, error) {
-	if len(exec) > Longest {
-		return Request{}, usage("the command is longer than %d bytes", Longest)
+	if len(exec) > longest {
+		return Request{}, usage("the command is longer than %d bytes", longest)
 	}
 	exec = Text(exec)
 	if i := strings.IndexFunc(exec, unicode.IsControl); i >= 0 {
@@ -119,8 +119,8 @@ func ParseArgs(args []string) (Request, error) {
 	total := 0
 	words := make([]word, len(args))
 	for i, a := range args {
-		if total += len(a) + 1; total > Longest {
-			return Request{}, usage("the command is longer than %d bytes", Longest)
+		if total += len(a) + 1; total > longest {
+			return Request{}, usage("the command is longer than %d bytes", longest)
 		}
 		words[i] = word{text: Text(a), place: fmt.Sprintf(" in word %d", i+1)}
 		if strings.ContainsFunc(words[i].text, unicode.IsControl) {

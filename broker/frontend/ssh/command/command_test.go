@@ -236,8 +236,8 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 		{"--task|setpass|--newpass|two|words", 2, false, "the text in word 5"},
 		{"--task|x|--newpass|y", 2, false, "--newpass goes with --task setpass only"},
 		{"--task|x|--sid|a\nb", 2, false, "control character in word 4"},
-		{"--task|" + strings.Repeat("x", Longest), 2, false, "longer than 16384 bytes"},
-		{strings.Repeat("|", Longest), 2, false, "longer than 16384 bytes"},
+		{"--task|" + strings.Repeat("x", longest), 2, false, "longer than 16384 bytes"},
+		{strings.Repeat("|", longest), 2, false, "longer than 16384 bytes"},
 	}
 	for _, test := range tests {
 		_, err := ParseArgs(strings.Split(test.args, "|"))

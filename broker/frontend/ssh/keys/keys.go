@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os/user"
@@ -91,14 +92,22 @@ func New(o Options) (c *Checker, warnings []string, err error) {
 	}
 	for _, file := range o.UserCAs {
 		f := follow(file, maxFile, parseAuthorities)
-		if _, err := f.get(); err != nil {
+		_, err := f.get()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no file %s: put the .pub file of the authority there", file)
+		}
+		if err != nil {
 			return nil, nil, fmt.Errorf("ssh.userCAs: %w", err)
 		}
 		c.authorities = append(c.authorities, f)
 	}
 	if o.Revoked != "" {
 		c.revoked = follow(o.Revoked, maxRevoked, parseRevoked)
-		if _, err := c.revoked.get(); err != nil {
+		_, err := c.revoked.get()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no file %s: make one, empty as long as no key is revoked", o.Revoked)
+		}
+		if err != nil {
 			return nil, nil, fmt.Errorf("ssh.revokedKeys: %w", err)
 		}
 	}

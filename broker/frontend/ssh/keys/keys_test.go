@@ -193,11 +193,11 @@ func TestNewNamesMistakes(t *testing.T) {
 		"a placeholder of sshd": {func(o *Options) { o.Files = []string{"/home/{user}/%h"} }, "the only thing"},
 		"another placeholder":   {func(o *Options) { o.Files = []string{"/home/{user}/{host}"} }, "the only thing"},
 		"two of one place":      {func(o *Options) { o.Files = []string{"/k/{user}", "/k/{user}.pub"} }, "different names"},
-		"no such authority":     {func(o *Options) { o.UserCAs = []string{w.dir + "/none"} }, "ssh.userCAs: "},
+		"no such authority":     {func(o *Options) { o.UserCAs = []string{w.dir + "/none"} }, "ssh.userCAs: there is no file"},
 		"a private key":         {func(o *Options) { o.UserCAs = []string{private} }, "line 1: has no type of key"},
 		"a weak authority":      {func(o *Options) { o.UserCAs = []string{weak} }, "line 2: keys of RSA with less than 2048 bits"},
 		"no key":                {func(o *Options) { o.UserCAs = []string{empty} }, "holds no key"},
-		"no such revoked":       {func(o *Options) { o.Revoked = w.dir + "/none" }, "ssh.revokedKeys: "},
+		"no such revoked":       {func(o *Options) { o.Revoked = w.dir + "/none" }, "ssh.revokedKeys: there is no file"},
 		"revoked of ssh-keygen": {func(o *Options) { o.Revoked = krl }, "binary format"},
 	} {
 		t.Run(name, func(t *testing.T) {

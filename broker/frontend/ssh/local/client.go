@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/user"
 	"strconv"
@@ -98,9 +97,6 @@ func explain(socket string, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("the broker at %s hung up: it stops, or you have too many connections to it; try again", socket)
 	}
-	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-		err = wrapped.Err // without the made up URL
-	}
 	return fmt.Errorf("ask the broker at %s: %w", socket, err)
 }
 
@@ -114,5 +110,5 @@ func remedy(socket string) string {
 	if g, err := user.LookupGroupId(gid); err == nil {
 		gid = g.Name
 	}
-	return "be a member of the group " + gid + " and log in again (adduser USER " + gid + "), or let listen.openssh have another group or mode"
+	return "be a member of the group " + gid + " and log in again (usermod -aG " + gid + " USER), or let listen.openssh have another group or mode"
 }

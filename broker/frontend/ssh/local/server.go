@@ -38,7 +38,7 @@ var (
 	requests    = limits{all: 64, each: 16}
 )
 
-// Exit codes.
+// codeFailed is the exit code where there is no answer.
 const codeFailed = 1
 
 // Options of a [Server].
@@ -103,7 +103,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	uid := peer.UID(r.Context())
 	leave := s.asking.take(uid)
 	if leave == nil {
-		reply(w, http.StatusOK, failed("the broker is busy, try again later"))
+		reply(w, http.StatusOK, answerOf(failed("the broker is busy, try again later")))
 		return
 	}
 	defer leave()
@@ -144,7 +144,7 @@ func (s *Server) answer(ctx context.Context, uid uint32, q Request) ssh.Result {
 	}
 	address, err := s.address(q)
 	if err != nil {
-		return ssh.Result{Stderr: []byte("x2broker ssh: error: " + err.Error() + "\n"), Code: codeFailed}
+		return failed(err.Error())
 	}
 	limited, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
@@ -188,8 +188,8 @@ func denied(r command.Request, err error) ssh.Result {
 	return ssh.Result{Stdout: []byte(strings.Join(lines, "\n") + "\n")}
 }
 
-func failed(text string) Answer {
-	return Answer{Stderr: "x2broker ssh: error: " + text + "\n", Code: codeFailed}
+func failed(text string) ssh.Result {
+	return ssh.Result{Stderr: []byte("x2broker ssh: error: " + text + "\n"), Code: codeFailed}
 }
 
 func reply(w http.ResponseWriter, status int, body any) {
