@@ -55,7 +55,7 @@ func (r rawSSH) fill(c *Config, p *problems) {
 	for _, file := range r.AuthorizedKeys {
 		p.absoluteFile("ssh.authorizedKeys", file)
 		if !strings.Contains(file, "{user}") {
-			p.add("ssh.authorizedKeys", "%q has no {user}: its keys would let everybody in as everybody", file)
+			p.add("ssh.authorizedKeys", "%q has no {user}: its keys would let everybody in as everybody; write it like \"/etc/x2broker/keys/{user}\"", file)
 		}
 	}
 	for _, file := range r.UserCAs {

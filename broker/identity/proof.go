@@ -137,6 +137,9 @@ func (g *Gate) ConnectUID(ctx context.Context, uid uint32, name string, address 
 	if err == nil && !his {
 		p.typed = p.id.Name // what he says names somebody else, perhaps
 	}
+	if denied := new(DeniedError); errors.As(err, &denied) && denied.Reason == ReasonUnknownUser {
+		g.log.InfoContext(ctx, "login denied: no authenticator knows this user of the machine", "uid", uid)
+	}
 	return p, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,6 +239,18 @@ func TestTheKernelSaysWhoAUserIs(t *testing.T) {
 		if got != c.want {
 			t.Errorf("uid %d who says he is %q: got %q, want %q", c.uid, c.claimed, got, c.want)
 		}
+	}
+}
+
+// His name at the machine may be another than at the broker: nothing else tells the
+// operator why he is denied.
+func TestWhomNobodyKnowsOfTheMachineIsInTheLog(t *testing.T) {
+	d := newDoor(t)
+	if _, err := d.ConnectUID(t.Context(), 4_000_000_000, "typed", addr(home)); err == nil {
+		t.Error("is let in")
+	}
+	if log := d.log.String(); !strings.Contains(log, "level=INFO") || !strings.Contains(log, "uid=4000000000") || strings.Contains(log, "typed") {
+		t.Errorf("logged %s", log)
 	}
 }
 
