@@ -48,7 +48,13 @@ type login struct {
 
 	wrong  string // name and password that were denied last
 	failed int    // conversations about more than a password
+
+	counted int64 // how many packets were sent when a key was last counted, 0 for none since the last step
 }
+
+// atOnce reports whether the key of this step was counted in this step: nobody
+// was answered in between.
+func (l *login) atOnce() bool { return l.counted == l.wire.wrote.Load() }
 
 // proven is what a login has proved.
 type proven struct {
@@ -94,7 +100,10 @@ func (l *login) config() *ssh.ServerConfig {
 		ServerVersion: version, MaxAuthTries: maxTries,
 		PreAuthConnCallback: func(ssh.ServerPreAuthConn) { l.wire.saw(serviceRequest) },
 		AuthLogCallback: func(meta ssh.ConnMetadata, method string, _ error) {
-			l.wire.saw(authRequest + len(meta.User()) + len(method))
+			if !l.atOnce() {
+				l.wire.saw(authRequest + len(meta.User()) + len(method))
+			}
+			l.counted = 0
 		},
 	}
 	c.Config, c.PublicKeyAuthAlgorithms = algorithms()
@@ -201,13 +210,18 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 		return nil, errDenied
 	}
 	// A question that is answered well is no step.
+	l.counted = l.wire.wrote.Load()
 	l.wire.saw(authRequest + len(meta.User()) + len("publickey") + keyRequest + len(key.Marshal()))
 	return permit(&proven{proof, "publickey", ssh.FingerprintSHA256(key)}), nil
 }
 
 // signed is asked when the client has signed with a key that would do.
 func (l *login) signed(_ ssh.ConnMetadata, key ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-	l.wire.sawBytes(keyRequest + len(key.Marshal()) + signature) // the rest of a step
+	rest := signature // of a step
+	if !l.atOnce() {
+		rest += keyRequest + len(key.Marshal())
+	}
+	l.wire.sawBytes(rest)
 	p := provenBy(permissions)
 	if p == nil {
 		return nil, errDenied

@@ -50,6 +50,7 @@ type raw struct {
 	conn net.Conn
 	r    *bufio.Reader
 
+	session           []byte      // its id
 	in, out           cipher.AEAD // nil before the keys are agreed
 	inNonce, outNonce []byte
 }
@@ -99,6 +100,7 @@ func (c *raw) handshake() {
 		text = appendString(text, part)
 	}
 	h := sha256.Sum256(append(text, k...))
+	c.session = h[:]
 	derive := func(letter byte, n int) []byte {
 		sum := sha256.Sum256(append(append(append(bytes.Clone(k), h[:]...), letter), h[:]...))
 		return sum[:n]
@@ -222,6 +224,15 @@ func passwordStep(user, password string) []byte {
 // askKey asks whether a key would do, and does not sign.
 func askKey(user string, key ssh.PublicKey) []byte {
 	return auth(user, "publickey", appendString(appendString([]byte{0}, []byte(key.Type())), key.Marshal()))
+}
+
+// signedStep logs in with an RSA key, without asking whether it would do.
+func (c *raw) signedStep(user string, key ssh.Signer) []byte {
+	c.t.Helper()
+	p := auth(user, "publickey", appendString(appendString([]byte{1}, []byte(ssh.KeyAlgoRSASHA256)), key.PublicKey().Marshal()))
+	signature, err := key.(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, append(appendString(nil, c.session), p...), ssh.KeyAlgoRSASHA256)
+	check(c.t, err)
+	return appendString(p, ssh.Marshal(signature))
 }
 
 // login logs in with a password.

@@ -3,6 +3,8 @@ package ssh
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/binary"
 	"net"
 	"runtime"
@@ -99,4 +101,52 @@ func TestAMessageAfterALongPassword(t *testing.T) {
 	c.expect(msgAuthInfoRequest)
 	c.send([]byte{msgAuthInfoResponse, 0, 0, 0, 0})
 	c.expect(msgAuthSuccess)
+}
+
+// What is behind a step that is signed at once must not be taken for looked at.
+func TestAFullQueueBehindASignedStepLeavesNothing(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 4096)
+	check(t, err)
+	key, err := ssh.NewSignerFromKey(private)
+	check(t, err)
+	r := start(t, users(t), withKeys(owners{"alice": key.PublicKey()}))
+	before := runtime.NumGoroutine()
+	flood := make([][]byte, 200)
+	for i := range flood {
+		flood[i] = []byte{msgUnimplemented, 0, 0, 0, 0}
+	}
+	for range 20 {
+		c := dialRaw(t, r.addr)
+		c.begin()
+		c.sendAll(append([][]byte{c.signedStep("alice", key), {msgChannelOpen}}, flood...)...)
+		c.ended()
+		c.conn.Close()
+	}
+	r.unharmed(t)
+	r.settles(t, before)
+}
+
+// A name without end comes in pieces: what was let pass of it before it was whole
+// must not be counted once more for what is behind it.
+func TestAFullQueueBehindALongStepLeavesNothing(t *testing.T) {
+	r := start(t, users(t))
+	before := runtime.NumGoroutine()
+	flood := make([][]byte, 200)
+	for i := range flood {
+		flood[i] = []byte{msgUnimplemented, 0, 0, 0, 0}
+	}
+	answer := appendString([]byte{msgAuthInfoResponse, 0, 0, 0, 1}, []byte("x"))
+	for i := range 100 {
+		c := dialRaw(t, r.addr)
+		c.begin()
+		name := strings.Repeat("u", 300+20*i)
+		if i%2 == 0 {
+			c.sendAll(append([][]byte{auth(name, "none"), {msgAuthRequest}}, flood...)...)
+		} else {
+			c.sendAll(append([][]byte{auth(name, "keyboard-interactive", make([]byte, 8)), answer, {msgAuthRequest}}, flood...)...)
+		}
+		c.ended()
+		c.conn.Close()
+	}
+	r.settles(t, before)
 }

@@ -51,11 +51,14 @@ type wire struct {
 	more      chan struct{} // there may be room
 	once      sync.Once
 
-	left    atomic.Int64 // bytes that may come
-	heard   atomic.Int64 // when something came last, in nanoseconds of Unix time
-	wrote   atomic.Int64 // packets
-	unseen  atomic.Int64 // at most as many bytes were handed on that nobody has looked at
-	working atomic.Int64 // who is not looking: calls of Write, steps of the login
+	left   atomic.Int64 // bytes that may come
+	heard  atomic.Int64 // when something came last, in nanoseconds of Unix time
+	wrote  atomic.Int64 // packets
+	unseen atomic.Int64 // at most as many bytes were handed on that nobody has looked at
+	// forgiven are the bytes that were taken out of unseen unlooked at. Those of a
+	// packet that is not whole yet must not be taken out again with the packet.
+	forgiven atomic.Int64
+	working  atomic.Int64 // who is not looking: calls of Write, steps of the login
 
 	sending sync.Mutex
 	held    []byte // not sent yet; nil for nothing
@@ -109,7 +112,7 @@ func (w *wire) room() int {
 			return 0
 		}
 		if w.working.Load() == 0 {
-			w.unseen.Store(0)
+			w.forgiven.Add(w.unseen.Swap(0))
 		}
 	}
 }
@@ -120,6 +123,13 @@ func (w *wire) saw(payload int) { w.sawBytes(payload + overhead) }
 
 // sawBytes notes that so many bytes, or more, were looked at.
 func (w *wire) sawBytes(n int) {
+	for {
+		forgiven := w.forgiven.Load()
+		if w.forgiven.CompareAndSwap(forgiven, max(forgiven-int64(n), 0)) {
+			n = max(n-int(forgiven), 0)
+			break
+		}
+	}
 	for {
 		unseen := w.unseen.Load()
 		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(n), 0)) {
