@@ -14,7 +14,7 @@ import (
 // Limits of a connection after its login.
 const (
 	maxExecs    = 8  // commands at the same time
-	maxChannels = 64 // that the client has not closed
+	maxChannels = 16 // that the client has not closed
 	maxPiece    = 32 << 10
 
 	lingerTime = time.Second // for the client to close its channels, at the end
