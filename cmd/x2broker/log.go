@@ -27,17 +27,24 @@ func newLogger(w io.Writer, verbose bool) (*slog.Logger, func()) {
 		level = slog.LevelDebug
 	}
 	b := newLogBuffer(w)
-	return slog.New(promptHandler{slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}), b}), b.flush
+	return slog.New(promptHandler{slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}), b, true}), b.flush
 }
 
 // promptHandler writes at once what people should see.
 type promptHandler struct {
 	slog.Handler
 	buffer *logBuffer
+	whole  bool // a record has no attributes but its own
 }
 
 func (h promptHandler) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
+	var room [512]byte
+	var err error
+	if line, ok := appendRecord(room[:0], r); ok && h.whole {
+		_, err = h.buffer.Write(line)
+	} else {
+		err = h.Handler.Handle(ctx, r)
+	}
 	if r.Level >= slog.LevelWarn {
 		h.buffer.flush()
 	}
@@ -45,11 +52,11 @@ func (h promptHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h promptHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return promptHandler{h.Handler.WithAttrs(attrs), h.buffer}
+	return promptHandler{h.Handler.WithAttrs(attrs), h.buffer, false}
 }
 
 func (h promptHandler) WithGroup(name string) slog.Handler {
-	return promptHandler{h.Handler.WithGroup(name), h.buffer}
+	return promptHandler{h.Handler.WithGroup(name), h.buffer, false}
 }
 
 // A logBuffer keeps records for a moment.
