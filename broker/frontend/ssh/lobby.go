@@ -12,6 +12,11 @@ import (
 const (
 	maxStrangers     = 256
 	maxStrangersHere = 32 // of one IPv4 address or IPv6 /64
+
+	// Of these, who is asked for more than a password, as a code: PAM has 16
+	// processes that wait for an answer.
+	maxCodes     = 14
+	maxCodesHere = 8
 )
 
 // A lobby is where connections are until their users have proved who they are.
@@ -19,6 +24,8 @@ const (
 // the room goes out: who comes with a password stays a second, who holds
 // connections open to keep others out stays until he is shown the door.
 type lobby struct {
+	most, mostHere int
+
 	mu    sync.Mutex
 	all   int
 	from  map[netip.Addr][]*stranger // by share of the address, the oldest first
@@ -33,7 +40,9 @@ type stranger struct {
 	out    func() // closes the connection
 }
 
-func newLobby() *lobby { return &lobby{from: map[netip.Addr][]*stranger{}} }
+func newLobby(most, mostHere int) *lobby {
+	return &lobby{most: most, mostHere: mostHere, from: map[netip.Addr][]*stranger{}}
+}
 
 // enter lets a connection in, which out closes.
 func (l *lobby) enter(a netip.Addr, out func()) *stranger {
@@ -43,9 +52,9 @@ func (l *lobby) enter(a netip.Addr, out func()) *stranger {
 	s.number = l.come
 	var leaves *stranger
 	switch {
-	case len(l.from[s.share]) >= maxStrangersHere:
+	case len(l.from[s.share]) >= l.mostHere:
 		leaves = l.from[s.share][0]
-	case l.all >= maxStrangers:
+	case l.all >= l.most:
 		leaves = l.fullest()[0]
 	}
 	if leaves != nil {

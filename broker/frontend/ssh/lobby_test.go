@@ -15,7 +15,7 @@ var (
 // Somebody holds connections open from as many networks as he has, and says
 // nothing. Whoever comes from elsewhere is let in, and stays.
 func TestWhoHoldsConnectionsOpenKeepsNobodyOut(t *testing.T) {
-	l := newLobby()
+	l := newLobby(maxStrangers, maxStrangersHere)
 	closed := 0
 	for i := range 10 * maxStrangers {
 		b := crowd.As16()
@@ -39,7 +39,7 @@ func TestWhoHoldsConnectionsOpenKeepsNobodyOut(t *testing.T) {
 
 func TestTheLobbyIsNeverFullerThanItMayBe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := newLobby()
+		l := newLobby(maxStrangers, maxStrangersHere)
 		in := map[*stranger]bool{}
 		for range rapid.IntRange(0, 600).Draw(t, "steps") {
 			if len(in) > 0 && rapid.IntRange(0, 3).Draw(t, "leaves") == 0 {

@@ -152,9 +152,19 @@ func (l *login) passwords(key *proven) ssh.ServerAuthCallbacks {
 
 // converse passes prompts on.
 func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiveChallenge, key *proven) (*ssh.Permissions, error) {
-	talk := &conversation{challenge: func(name, instruction string, questions []string, echos []bool) ([]string, error) {
+	var talk *conversation
+	var waits *stranger
+	defer func() {
+		if waits != nil {
+			l.server.codes.leave(waits)
+		}
+	}()
+	talk = &conversation{challenge: func(name, instruction string, questions []string, echos []bool) ([]string, error) {
 		l.wire.working.Add(-1) // it waits for the client
 		defer l.wire.working.Add(1)
+		if talk.prompts > 1 && waits == nil {
+			waits = l.server.codes.enter(l.address, func() { l.wire.Close() })
+		}
 		answers, err := challenge(name, instruction, questions, echos)
 		l.wire.saw(0)
 		return answers, err

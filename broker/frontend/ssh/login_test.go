@@ -133,6 +133,42 @@ func TestWrongCodesEndTheConnection(t *testing.T) {
 	}
 }
 
+// Somebody who has no code takes all the places where one is waited for, from one
+// address: who comes after him is asked for his.
+func TestWhoHoldsPromptsOpenKeepsNobodyOut(t *testing.T) {
+	r := withPerson(t, func(ask identity.Ask) error { return say(ask, "Code: ") }, func(s *Server) { s.codes = newLobby(3, 2) })
+	asked, ended := make(chan struct{}), make(chan error)
+	release := make(chan struct{})
+	for range 2 {
+		go func() {
+			prompts := 0
+			_, err := ssh.Dial("tcp", r.addr, config("alice", ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
+				if prompts++; prompts == 2 {
+					asked <- struct{}{}
+					<-release
+				}
+				return slices.Repeat([]string{"alice-pw"}, len(questions)), nil
+			})))
+			ended <- err
+		}()
+		<-asked
+	}
+	whoami(t, r.dial(t, config("alice", answers("alice-pw"))))
+	close(release)
+	failed := 0
+	for range 2 {
+		if err := <-ended; err != nil {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d of those who waited were shown the door, want the first", failed)
+	}
+	if in, shown := r.codes.count(); in != 0 || shown != 1 {
+		t.Errorf("%d wait for a code, %d were shown the door", in, shown)
+	}
+}
+
 func TestAConversationWithoutEndIsEnded(t *testing.T) {
 	r := withPerson(t, func(ask identity.Ask) error {
 		for {

@@ -64,7 +64,7 @@ type Options struct {
 // Server answers SSH clients.
 type Server struct {
 	o                   Options
-	lobby               *lobby
+	lobby, codes        *lobby // codes: of those in the lobby who are asked for more than a password
 	writeTime, keepEach time.Duration
 	allowance           int64
 
@@ -75,7 +75,7 @@ type Server struct {
 
 // New returns a Server.
 func New(o Options) *Server {
-	return &Server{o: o, lobby: newLobby(), writeTime: writeTime, keepEach: keepEach, allowance: allowance, logins: map[Outcome]uint64{}}
+	return &Server{o: o, lobby: newLobby(maxStrangers, maxStrangersHere), codes: newLobby(maxCodes, maxCodesHere), writeTime: writeTime, keepEach: keepEach, allowance: allowance, logins: map[Outcome]uint64{}}
 }
 
 // An Outcome is what became of steps of logins.
