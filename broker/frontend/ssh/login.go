@@ -200,8 +200,8 @@ func (l *login) connect(c session.Credentials, ask session.Ask) (*session.Proof,
 func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password }
 
 // publicKey says whether a key would do, to whoever asks about it. Nothing is
-// proved by that. A name that nobody has is looked for like any other: how long
-// it takes must not tell.
+// proved by that. Keys are looked for also under a name that nobody has, so that
+// it takes about as long.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	l.wire.working.Add(1)
 	defer l.wire.working.Add(-1)
