@@ -36,6 +36,15 @@ type Proof struct {
 	address  netip.Addr
 	at       time.Time
 	password atomic.Pointer[string] // nil for none, or not any more
+	keeping  *time.Timer            // ends the password; nil for none
+}
+
+// End forgets the password, when the connection has ended.
+func (p *Proof) End() {
+	p.password.Store(nil)
+	if p.keeping != nil {
+		p.keeping.Stop()
+	}
 }
 
 // User is the canonical name.
@@ -86,7 +95,7 @@ func (g *Gate) Connect(ctx context.Context, c Credentials, ask Ask) (*Proof, err
 	p := prove(login.Identity, c, began)
 	if password := c.Password; password != "" && g.CanChangePassword() {
 		p.password.Store(&password)
-		time.AfterFunc(passwordTime, func() { p.password.Store(nil) })
+		p.keeping = time.AfterFunc(passwordTime, func() { p.password.Store(nil) })
 	}
 	return p, nil
 }

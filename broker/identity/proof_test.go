@@ -304,6 +304,15 @@ func TestAPasswordIsChangedOverAConnection(t *testing.T) {
 	for _, ended := range []*Proof{p, byKey} {
 		d.wantDenied(ReasonProofEnded, over(ended, "", ""))
 	}
+	d.clock.Advance(time.Second)
+	p, err = d.Connect(t.Context(), as("ALICE", "another", ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.End()
+	if err := d.ChangePassword(t.Context(), over(p, "", ""), "third", everybody); !errors.As(err, &why) {
+		t.Errorf("after the connection has ended: %v", err)
+	}
 }
 
 // The first secret of a conversation is the password, and is known as such.

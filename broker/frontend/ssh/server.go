@@ -152,6 +152,7 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 		return
 	}
 	defer conn.Close()
+	defer p.proof.End()
 	about := []any{"user", p.proof.User(), "address", address, "method", p.method}
 	if p.key != "" {
 		about = append(about, "key", p.key)
