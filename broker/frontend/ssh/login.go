@@ -22,14 +22,6 @@ const (
 	maxConversations = 3 // about more than a password, that fail on one connection
 )
 
-// Bytes of packets beside what differs, without those of [overhead].
-const (
-	serviceRequest = 17
-	authRequest    = 27
-	keyRequest     = 1 + 4 + len(ssh.KeyAlgoED25519) + 4 // of the shortest algorithm
-	signature      = 4 + 4 + len(ssh.KeyAlgoED25519) + 4 + 64
-)
-
 // Keys says whose keys count.
 type Keys interface {
 	// Authorized returns nil for a key with which this user may log in from the
@@ -48,13 +40,7 @@ type login struct {
 
 	wrong  string // name and password that were denied last
 	failed int    // conversations about more than a password
-
-	counted int64 // how many packets were sent when a key was last counted, 0 for none since the last step
 }
-
-// atOnce reports whether the key of this step was counted in this step: nobody
-// was answered in between.
-func (l *login) atOnce() bool { return l.counted == l.wire.wrote.Load() }
 
 // proven is what a login has proved.
 type proven struct {
@@ -98,13 +84,7 @@ func (l *login) config() *ssh.ServerConfig {
 	o := l.server.o
 	c := &ssh.ServerConfig{
 		ServerVersion: version, MaxAuthTries: maxTries,
-		PreAuthConnCallback: func(ssh.ServerPreAuthConn) { l.wire.saw(serviceRequest) },
-		AuthLogCallback: func(meta ssh.ConnMetadata, method string, _ error) {
-			if !l.atOnce() {
-				l.wire.saw(authRequest + len(meta.User()) + len(method))
-			}
-			l.counted = 0
-		},
+		PreAuthConnCallback: l.wire.adopt,
 	}
 	c.Config, c.PublicKeyAuthAlgorithms = algorithms()
 	for _, key := range o.HostKeys.signers() {
@@ -144,7 +124,7 @@ func (l *login) passwords(key *proven) ssh.ServerAuthCallbacks {
 		if l.wrong != "" && l.wrong == attempt(c) {
 			return nil, errDenied
 		}
-		proof, err := l.connect(c, nil)
+		proof, err := l.server.o.Service.Connect(l.ctx, c, nil)
 		return l.decide("password", key, proof, err)
 	}
 	return steps
@@ -160,20 +140,14 @@ func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiv
 		}
 	}()
 	talk = &conversation{challenge: func(name, instruction string, questions []string, echos []bool) ([]string, error) {
-		l.wire.working.Add(-1) // it waits for the client
-		defer l.wire.working.Add(1)
 		if talk.prompts > 1 && waits == nil {
 			waits = l.server.codes.enter(l.address, func() { l.wire.Close() })
 		}
-		answers, err := challenge(name, instruction, questions, echos)
-		l.wire.saw(0)
-		return answers, err
+		return challenge(name, instruction, questions, echos)
 	}}
 	c := l.credentials(meta)
-	proof, err := l.connect(c, talk.ask)
-	l.wire.working.Add(1) // as with each other question
+	proof, err := l.server.o.Service.Connect(l.ctx, c, talk.ask)
 	talk.end()
-	l.wire.working.Add(-1)
 	if err == nil {
 		return l.decide("keyboard-interactive", key, proof, nil)
 	}
@@ -189,13 +163,6 @@ func (l *login) converse(meta ssh.ConnMetadata, challenge ssh.KeyboardInteractiv
 	return l.decide("keyboard-interactive", key, nil, err)
 }
 
-// connect asks the broker. Meanwhile nobody looks at what the client sends.
-func (l *login) connect(c session.Credentials, ask session.Ask) (*session.Proof, error) {
-	l.wire.working.Add(1)
-	defer l.wire.working.Add(-1)
-	return l.server.o.Service.Connect(l.ctx, c, ask)
-}
-
 // attempt tells one try from another.
 func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password }
 
@@ -203,8 +170,6 @@ func attempt(c session.Credentials) string { return c.Name + "\x00" + c.Password
 // proved by that. Keys are looked for also under a name that nobody has, so that
 // it takes about as long.
 func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-	l.wire.working.Add(1)
-	defer l.wire.working.Add(-1)
 	c := l.credentials(meta)
 	proof, err := l.server.o.Service.ConnectAs(l.ctx, c)
 	user := c.Name
@@ -219,19 +184,11 @@ func (l *login) publicKey(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permis
 		l.server.o.Log.Debug("SSH key not accepted", "address", l.address, "key", ssh.FingerprintSHA256(key), "err", err)
 		return nil, errDenied
 	}
-	// A question that is answered well is no step.
-	l.counted = l.wire.wrote.Load()
-	l.wire.saw(authRequest + len(meta.User()) + len("publickey") + keyRequest + len(key.Marshal()))
 	return permit(&proven{proof, "publickey", ssh.FingerprintSHA256(key)}), nil
 }
 
 // signed is asked when the client has signed with a key that would do.
 func (l *login) signed(_ ssh.ConnMetadata, key ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
-	rest := signature // of a step
-	if !l.atOnce() {
-		rest += keyRequest + len(key.Marshal())
-	}
-	l.wire.sawBytes(rest)
 	p := provenBy(permissions)
 	if p == nil {
 		return nil, errDenied

@@ -21,14 +21,6 @@ const (
 	maxSilence = 3           // times keepEach
 )
 
-// Bytes of packets beside what differs, without those of [overhead].
-const (
-	channelOpen    = 17
-	channelRequest = 10
-	globalRequest  = 6
-	channelClose   = 5
-)
-
 // shellText is for people who try to log in.
 const shellText = "This is a session broker for X2Go, there is no shell here.\r\n" +
 	"Give its address to X2Go Client: x2goclient --broker-url=ssh://USER@HOST:PORT/x2broker\r\n"
@@ -86,13 +78,11 @@ func (c *connection) serve(ctx context.Context, channels <-chan ssh.NewChannel, 
 			if !ok {
 				return
 			}
-			c.wire.saw(channelOpen + len(n.ChannelType()) + len(n.ExtraData()))
 			c.soon(func() { c.open(n) })
 		case r, ok := <-requests:
 			if !ok {
 				return
 			}
-			c.wire.saw(globalRequest + len(r.Type) + len(r.Payload))
 			c.soon(func() { _ = r.Reply(false, nil) }) // an error ends the connection
 		case <-tick.C:
 			if c.wire.silence() > maxSilence*c.server.keepEach {
@@ -166,13 +156,11 @@ func (c *connection) open(n ssh.NewChannel) {
 // session answers the requests of a channel until the client closes it. None may
 // wait for another: nothing of the whole connection is read meanwhile.
 func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer c.wire.saw(channelClose)
 	// What nobody reads is kept, and nobody wants it.
-	c.all.Go(func() { drain(channel) })
-	c.all.Go(func() { drain(channel.Stderr()) })
+	c.all.Go(func() { discard(channel) })
+	c.all.Go(func() { discard(channel.Stderr()) })
 	ran := false
 	for r := range requests {
-		c.wire.saw(channelRequest + len(r.Type) + len(r.Payload))
 		ok := false
 		switch r.Type {
 		case "pty-req", "window-change":
@@ -202,8 +190,8 @@ func (c *connection) session(channel ssh.Channel, requests <-chan *ssh.Request) 
 	}
 }
 
-// drain reads to the end.
-func drain(r io.Reader) {
+// discard reads to the end.
+func discard(r io.Reader) {
 	for b := make([]byte, 512); ; {
 		if _, err := r.Read(b); err != nil {
 			return

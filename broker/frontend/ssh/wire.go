@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Limits of one connection. What a client may send is bounded because what it
@@ -17,23 +19,15 @@ const (
 	allowanceTick = 64 << 10  // and each Server.keepEach, but never more than at first
 )
 
-// golang.org/x/crypto/ssh (v0.58.0) has a queue of 16 packets between the
-// goroutine that reads and the one that acts on them. If a connection ends while
-// the queue is full and one more packet is there, both wait for each other for
-// ever: a client that sends a bad packet with 17 others behind it would cost the
-// broker three goroutines and their memory each time. So what is handed on is
-// never more than the queue has room for.
 const (
-	leastPacket = 28               // bytes of the smallest packet, encrypted
-	overhead    = 25               // least bytes of a packet beside its payload: lengths, padding, MAC
-	queueRoom   = 15 * leastPacket // bytes that nobody may have looked at
-
-	// pause is for a goroutine that need not wait for anything, and is next.
-	pause = time.Millisecond
-
 	// newKeys is the packet of the server, counted with its version line, after
-	// which the queue is used.
+	// which x/crypto/ssh puts what the client sends into a queue, see [queueOf].
 	newKeys = 4
+
+	// unasked are the bytes that a client may send from there until it has asked
+	// for a login, which takes 52. The queue has room for so many packets of the
+	// least size.
+	unasked = 15 * 28
 
 	// holdTime is how long that packet waits for the next.
 	holdTime = 5 * time.Millisecond
@@ -48,24 +42,28 @@ type wire struct {
 	holdTime  time.Duration
 	most      int64 // of left
 	closed    chan struct{}
-	more      chan struct{} // there may be room
 	once      sync.Once
 
-	left   atomic.Int64 // bytes that may come
-	heard  atomic.Int64 // when something came last, in nanoseconds of Unix time
-	wrote  atomic.Int64 // packets
-	unseen atomic.Int64 // at most as many bytes were handed on that nobody has looked at
-	// forgiven are the bytes that were taken out of unseen unlooked at. Those of a
-	// packet that is not whole yet must not be taken out again with the packet.
-	forgiven atomic.Int64
-	working  atomic.Int64 // who is not looking: calls of Write, steps of the login
+	left  atomic.Int64 // bytes that may come
+	heard atomic.Int64 // when something came last, in nanoseconds of Unix time
+	wrote atomic.Int64 // packets
+
+	asked chan struct{} // closed when the client has asked for a login
+	early int           // bytes before that, in the queue
+
+	ending sync.Mutex
+	queue  <-chan []byte // from the login on
+	ended  bool
 
 	sending sync.Mutex
 	held    []byte // not sent yet; nil for nothing
 }
 
 func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
-	w := &wire{Conn: nc, writeTime: writeTime, holdTime: holdTime, most: allowance, closed: make(chan struct{}), more: make(chan struct{}, 1)}
+	w := &wire{
+		Conn: nc, writeTime: writeTime, holdTime: holdTime, most: allowance,
+		closed: make(chan struct{}), asked: make(chan struct{}),
+	}
 	w.left.Store(allowance)
 	w.heard.Store(time.Now().UnixNano())
 	return w
@@ -73,13 +71,18 @@ func newWire(nc net.Conn, writeTime time.Duration, allowance int64) *wire {
 
 // Read ends the connection of who sends too much.
 func (w *wire) Read(b []byte) (int, error) {
-	queued := w.wrote.Load() >= newKeys
-	if queued {
-		room := w.room()
-		if room <= 0 {
-			return 0, net.ErrClosed
+	early := w.isEarly()
+	if early {
+		if w.early == unasked {
+			select {
+			case <-w.asked:
+				early = false
+			case <-w.closed:
+				return 0, net.ErrClosed
+			}
+		} else {
+			b = b[:min(len(b), unasked-w.early)]
 		}
-		b = b[:min(len(b), room)]
 	}
 	n, err := w.Conn.Read(b)
 	w.heard.Store(time.Now().UnixNano())
@@ -87,66 +90,53 @@ func (w *wire) Read(b []byte) (int, error) {
 		w.Close()
 		return 0, errTooMuch
 	}
-	if queued {
-		w.unseen.Add(int64(n))
+	if early {
+		w.early += n
 	}
 	return n, err
 }
 
-// room gives how many bytes may be handed on, or 0 when the connection is
-// closed. If it cannot know that those before were looked at, it waits until
-// nobody is known to be busy, and a while for whoever is not known.
-func (w *wire) room() int {
-	for {
-		if room := queueRoom - w.unseen.Load(); room >= leastPacket {
-			return int(room)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-w.more:
-			timer.Stop()
-			continue
-		case <-w.closed:
-			timer.Stop()
-			return 0
-		}
-		if w.working.Load() == 0 {
-			w.forgiven.Add(w.unseen.Swap(0))
-		}
+// isEarly reports whether what comes now is put into the queue, and nobody could
+// take it out if the connection ended.
+func (w *wire) isEarly() bool {
+	select {
+	case <-w.asked:
+		return false
+	default:
+		return w.wrote.Load() >= newKeys
 	}
 }
 
-// saw notes that a packet with a payload of so many bytes, or more, was looked
-// at.
-func (w *wire) saw(payload int) { w.sawBytes(payload + overhead) }
-
-// sawBytes notes that so many bytes, or more, were looked at.
-func (w *wire) sawBytes(n int) {
-	for {
-		forgiven := w.forgiven.Load()
-		if w.forgiven.CompareAndSwap(forgiven, max(forgiven-int64(n), 0)) {
-			n = max(n-int(forgiven), 0)
-			break
-		}
+// adopt is called when the client has asked for a login.
+func (w *wire) adopt(c ssh.ServerPreAuthConn) {
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	w.queue = queueOf(c)
+	close(w.asked)
+	if w.ended {
+		go drain(w.queue)
 	}
-	for {
-		unseen := w.unseen.Load()
-		if w.unseen.CompareAndSwap(unseen, max(unseen-int64(n), 0)) {
-			select {
-			case w.more <- struct{}{}:
-			default:
-			}
-			return
-		}
+}
+
+// end lets what reads from the wire end, too.
+func (w *wire) end() {
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	w.ended = true
+	if w.queue != nil {
+		go drain(w.queue)
+	}
+}
+
+// drain takes out packets until what reads has closed the queue.
+func drain(queue <-chan []byte) {
+	for range queue {
 	}
 }
 
 // Write gives a client a while to take what it asked for. One call is one packet
 // at most.
 func (w *wire) Write(b []byte) (int, error) {
-	w.working.Add(1)
-	defer w.working.Add(-1)
 	if w.wrote.Add(1) == newKeys {
 		w.hold(b)
 		return len(b), nil
@@ -190,8 +180,12 @@ func (w *wire) send(b []byte) error {
 
 // Close may be called more than once.
 func (w *wire) Close() error {
-	w.once.Do(func() { close(w.closed) })
-	return w.Conn.Close()
+	err := w.Conn.Close()
+	w.once.Do(func() {
+		close(w.closed)
+		w.end()
+	})
+	return err
 }
 
 // allow lets the client send more.
