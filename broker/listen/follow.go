@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -37,33 +38,82 @@ func Follow(ctx context.Context, now <-chan os.Signal, all ...Follower) {
 	}
 }
 
-// Stamps tell changed files from those that are as they were.
-type Stamps struct {
+// Followed are files whose content is in use. Who uses it embeds them, and is a
+// Follower.
+type Followed struct {
+	read func() error // uses what is in them, or changes nothing
+
+	mu     sync.Mutex
+	stamps *stamps
+	failed string
+}
+
+// NewFollowed returns the files as they are now. Make it before they are read for
+// the first time. The error of read is for people; read logs what it does.
+func NewFollowed(read func() error, names ...string) *Followed {
+	return &Followed{read: read, stamps: newStamps(names...)}
+}
+
+// Reload reads the files now. If they cannot be used, nothing changes.
+func (f *Followed) Reload() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamps.changed() // what changes from here on is seen next time
+	return f.reload()
+}
+
+// Look reloads if a file has changed.
+func (f *Followed) Look() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stamps.changed() {
+		_ = f.reload() // logged
+	}
+}
+
+func (f *Followed) reload() error {
+	err := f.read()
+	f.failed = ""
+	if err != nil {
+		f.failed = err.Error()
+	}
+	return err
+}
+
+// Failed says why what is in the files now is not used; "" when it is.
+func (f *Followed) Failed() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// stamps tell changed files from those that are as they were.
+type stamps struct {
 	names []string
 	seen  []fs.FileInfo // nil for one that is not there
 }
 
-// NewStamps notes how the files are now; "" is a file that is never there. Make
+// newStamps notes how the files are now; "" is a file that is never there. Make
 // it before the files are read.
-func NewStamps(names ...string) *Stamps {
-	s := &Stamps{names: names}
+func newStamps(names ...string) *stamps {
+	s := &stamps{names: names}
 	s.seen = s.look()
 	return s
 }
 
-// Changed says whether a file has changed since the last call.
-func (s *Stamps) Changed() bool {
+// changed says whether a file has changed since the last call.
+func (s *stamps) changed() bool {
 	last := s.seen
 	s.seen = s.look()
 	for i := range last {
-		if changed(last[i], s.seen[i]) {
+		if differ(last[i], s.seen[i]) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s *Stamps) look() []fs.FileInfo {
+func (s *stamps) look() []fs.FileInfo {
 	out := make([]fs.FileInfo, len(s.names))
 	for i, name := range s.names {
 		if info, err := os.Stat(name); err == nil {
@@ -73,7 +123,7 @@ func (s *Stamps) look() []fs.FileInfo {
 	return out
 }
 
-func changed(a, b fs.FileInfo) bool {
+func differ(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return (a == nil) != (b == nil)
 	}

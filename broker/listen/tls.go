@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,15 +19,12 @@ type Files struct {
 
 // Certificates are what TLS listeners show and ask for. They follow their files.
 type Certificates struct {
+	*Followed
 	files Files
 	log   *slog.Logger
 	now   func() time.Time
 
 	current atomic.Pointer[loaded]
-
-	mu     sync.Mutex
-	stamps *Stamps
-	failed string
 }
 
 type loaded struct {
@@ -44,7 +40,8 @@ type CertificateState struct {
 
 // LoadCertificates reads the files.
 func LoadCertificates(files Files, now func() time.Time, log *slog.Logger) (*Certificates, error) {
-	c := &Certificates{files: files, log: log, now: now, stamps: NewStamps(files.Cert, files.Key, files.ClientCA)}
+	c := &Certificates{files: files, log: log, now: now}
+	c.Followed = NewFollowed(c.renew, files.Cert, files.Key, files.ClientCA)
 	l, err := load(files)
 	if err != nil {
 		return nil, err
@@ -78,39 +75,20 @@ func load(files Files) (*loaded, error) {
 
 // State says what is in use.
 func (c *Certificates) State() CertificateState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return CertificateState{Until: c.current.Load().pair.Leaf.NotAfter, Failed: c.failed}
+	failed := c.Failed() // waits for one that is being read
+	return CertificateState{Until: c.current.Load().pair.Leaf.NotAfter, Failed: failed}
 }
 
-// Reload reads the files now. If they cannot be used, nothing changes.
-func (c *Certificates) Reload() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stamps.Changed() // what changes from here on is seen next time
-	return c.reload()
-}
-
-// Look reloads if a file has changed.
-func (c *Certificates) Look() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stamps.Changed() {
-		_ = c.reload() // logged
-	}
-}
-
-func (c *Certificates) reload() error {
+// renew uses what is in the files now.
+func (c *Certificates) renew() error {
 	l, err := load(c.files)
 	if err == nil && c.now().After(l.pair.Leaf.NotAfter) {
 		err = fmt.Errorf("certificate %s: has expired at %s", c.files.Cert, l.pair.Leaf.NotAfter.Format(time.RFC3339))
 	}
 	if err != nil {
-		c.failed = err.Error()
 		c.log.Error("the new certificate cannot be used, the old one stays", "err", err, "old_until", c.current.Load().pair.Leaf.NotAfter)
 		return err
 	}
-	c.failed = ""
 	c.current.Store(l)
 	c.log.Info("certificate loaded", "file", c.files.Cert, "until", l.pair.Leaf.NotAfter)
 	return nil

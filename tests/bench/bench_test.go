@@ -97,8 +97,16 @@ func startBare(b *testing.B, body []byte) (string, int) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), bareBody+"="+file)
+	address, cmd := startChild(b, bareBody+"="+file)
+	return address, cmd.Process.Pid
+}
+
+// startChild runs this program as the server that the environment says, and gives
+// the address that it prints.
+func startChild(b *testing.B, environment string) (address string, cmd *exec.Cmd) {
+	b.Helper()
+	cmd = exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), environment)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -110,11 +118,11 @@ func startBare(b *testing.B, body []byte) (string, int) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	address, err := bufio.NewReader(out).ReadString('\n')
+	address, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		b.Fatal(err)
 	}
-	return strings.TrimSpace(address), cmd.Process.Pid
+	return strings.TrimSpace(address), cmd
 }
 
 // cpu is the processor time of a process so far, to 10 ms.

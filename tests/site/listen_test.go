@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -186,16 +185,7 @@ func TestSystemdMayOpenAUnixSocket(t *testing.T) {
 	if err := os.WriteFile(dir+"/broker.cue", []byte(settings(t, dir+"/site", dir+"/state")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The process id is known only to itself.
-	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" serve --config "$1"`, brokertest.Binary(t), dir+"/broker.cue")
-	cmd.ExtraFiles = []*os.File{file}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	}()
+	activate(t, dir+"/broker.cue", file)
 	sees(t, socket)
 }
 

@@ -267,20 +267,26 @@ func TestSystemdMayOpenTheListener(t *testing.T) {
 	if err := os.WriteFile(dir+"/broker.cue", []byte(settings(t, dir+"/site", dir+"/state")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The process id is known only to itself.
-	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" serve --config "$1"`, brokertest.Binary(t), dir+"/broker.cue")
-	cmd.ExtraFiles = []*os.File{file}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	}()
+	activate(t, dir+"/broker.cue", file)
 	b := &brokertest.Broker{Addr: l.Addr().String()}
 	if diff := cmp.Diff([]string{"lab"}, ids(t, b.Client("sam", "127.0.0.2"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// activate starts a broker to which systemd hands a socket.
+func activate(t *testing.T, config string, socket *os.File) {
+	t.Helper()
+	// The process id is known only to itself.
+	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" serve --config "$1"`, brokertest.Binary(t), config)
+	cmd.ExtraFiles = []*os.File{socket}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
 }
 
 // Whatever a broker was at when it was killed, the next one starts and serves.

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
@@ -30,14 +29,11 @@ const minRSA = 2048
 // HostKeys prove to clients that they speak to the right server. They follow
 // their files.
 type HostKeys struct {
+	*listen.Followed
 	files []string
 	log   *slog.Logger
 
 	current atomic.Pointer[[]ssh.Signer]
-
-	mu     sync.Mutex
-	stamps *listen.Stamps
-	failed string
 }
 
 // LoadHostKeys reads files with private keys, in the forms of OpenSSH or PEM,
@@ -50,7 +46,8 @@ func LoadHostKeys(files []string, stateDir string, log *slog.Logger) (*HostKeys,
 			return nil, err
 		}
 	}
-	k := &HostKeys{files: files, log: log, stamps: listen.NewStamps(files...)}
+	k := &HostKeys{files: files, log: log}
+	k.Followed = listen.NewFollowed(k.renew, files...)
 	signers, err := readHostKeys(files)
 	if err != nil {
 		return nil, err
@@ -59,31 +56,13 @@ func LoadHostKeys(files []string, stateDir string, log *slog.Logger) (*HostKeys,
 	return k, nil
 }
 
-// Reload reads the files now. If they cannot be used, nothing changes.
-func (k *HostKeys) Reload() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.stamps.Changed() // what changes from here on is seen next time
-	return k.reload()
-}
-
-// Look reloads if a file has changed.
-func (k *HostKeys) Look() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.stamps.Changed() {
-		_ = k.reload() // logged
-	}
-}
-
-func (k *HostKeys) reload() error {
+// renew uses what is in the files now.
+func (k *HostKeys) renew() error {
 	signers, err := readHostKeys(k.files)
 	if err != nil {
-		k.failed = err.Error()
 		k.log.Error("the new SSH host keys cannot be used, the old ones stay", "err", err)
 		return err
 	}
-	k.failed = ""
 	k.current.Store(&signers)
 	k.log.Info("SSH host keys loaded", "keys", fingerprints(signers))
 	return nil
@@ -100,9 +79,8 @@ type HostKeyState struct {
 
 // State says what is in use.
 func (k *HostKeys) State() HostKeyState {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return HostKeyState{Fingerprints: fingerprints(k.signers()), Failed: k.failed}
+	failed := k.Failed() // waits for one that is being read
+	return HostKeyState{Fingerprints: fingerprints(k.signers()), Failed: failed}
 }
 
 func fingerprints(signers []ssh.Signer) []string {

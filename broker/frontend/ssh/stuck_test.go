@@ -84,7 +84,7 @@ func TestWhoMakesNoNewKeysIsEnded(t *testing.T) {
 	(&running{Server: s}).settles(t, before)
 }
 
-// The password fills what may come unseen, and PAM has a message after it.
+// PAM has a message after the password.
 func TestAMessageAfterALongPassword(t *testing.T) {
 	p := newPerson()
 	p.password = strings.Repeat("p", 254)
