@@ -5,7 +5,6 @@
 package endpoint
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,37 +95,7 @@ func start(t *testing.T, dir string) (addr string, stop func()) {
 	addr = l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(addr)
-	var log bytes.Buffer
-	cmd := exec.Command("python3", filepath.Join(dir, "program.py"), filepath.Join(dir, "both.pem"), port)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait()
-	}()
-	stop = func() {
-		_ = cmd.Process.Kill()
-		<-done
-	}
-	t.Cleanup(stop)
-	for deadline := time.Now().Add(brokertest.Deadline); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-			return addr, stop
-		}
-		select {
-		case <-done:
-			t.Fatalf("the program ended:\n%s", &log)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the program does not listen: %v", err)
-		}
-	}
+	return addr, brokertest.Program(t, addr, "python3", filepath.Join(dir, "program.py"), filepath.Join(dir, "both.pem"), port)
 }
 
 // certificate writes both.pem, a certificate for 127.0.0.1 and its key, and

@@ -5,7 +5,6 @@
 package gitservers
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -120,7 +119,7 @@ PermitRootLogin yes
 	if me.Uid == "0" {
 		_ = os.MkdirAll("/run/sshd", 0o755) // sshd says if it cannot do without
 	}
-	stop := serve(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
+	stop := brokertest.Program(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
 	scan := func() { write(t, dir, "known_hosts", run(t, "ssh-keyscan", "-p", port, "127.0.0.1")) }
 	scan()
 	b, state := start(t, fmt.Sprintf("ssh://%s@127.0.0.1:%s%s", me.Username, port, repo.Bare), fmt.Sprintf("keyFile: %q, knownHostsFile: %q", key, known))
@@ -135,7 +134,7 @@ PermitRootLogin yes
 		}
 	}
 	run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host)
-	serve(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
+	brokertest.Program(t, "127.0.0.1:"+port, sshd, "-D", "-e", "-f", config)
 	says(t, state, "the server's host key is not the one at line")
 	repo.Push(site("three"))
 	sees(t, b, "two")
@@ -191,8 +190,8 @@ http {
 	}
 }
 `))
-	serve(t, socket, "fcgiwrap", "-s", "unix:"+socket)
-	serve(t, addr, "nginx", "-e", "stderr", "-c", config)
+	brokertest.Program(t, socket, "fcgiwrap", "-s", "unix:"+socket)
+	brokertest.Program(t, addr, "nginx", "-e", "stderr", "-c", config)
 	b, state := start(t, "https://"+addr+"/site.git", fmt.Sprintf("tokenFile: %q, user: \"deploy\", caFile: %q", token, ca))
 	sees(t, b, "one")
 	repo.Push(site("two"))
@@ -215,52 +214,6 @@ http {
 	sees(t, b, "four")
 	if strings.Contains(b.Log(), "geheim") {
 		t.Errorf("the token is in the log:\n%s", b.Log())
-	}
-}
-
-// serve starts a server, waits until it listens, and stops it when the test
-// ends, if not before.
-func serve(t *testing.T, addr, program string, args ...string) (stop func()) {
-	t.Helper()
-	var log bytes.Buffer
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait()
-	}()
-	stop = func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-		case <-time.After(brokertest.Deadline):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-	}
-	t.Cleanup(stop)
-	network := "tcp"
-	if filepath.IsAbs(addr) {
-		network = "unix"
-	}
-	for deadline := time.Now().Add(brokertest.Deadline); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial(network, addr)
-		if err == nil {
-			conn.Close()
-			return stop
-		}
-		select {
-		case <-done:
-			t.Fatalf("%s ended:\n%s", program, &log)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen: %v", program, err)
-		}
 	}
 }
 

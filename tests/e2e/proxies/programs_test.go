@@ -3,7 +3,6 @@
 package proxies
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,7 +13,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -31,7 +29,7 @@ func startProxy(t *testing.T, kind, dir, port, config string) {
 	group := webGroup(t)
 	switch kind {
 	case "nginx":
-		serve(t, port, "nginx", "-e", "stderr", "-c", write(t, dir, "nginx.conf", fmt.Sprintf(`daemon off;
+		brokertest.Program(t, "127.0.0.1:"+port, "nginx", "-e", "stderr", "-c", write(t, dir, "nginx.conf", fmt.Sprintf(`daemon off;
 user %[2]s;
 pid %[1]s/pid;
 error_log stderr;
@@ -51,7 +49,7 @@ http {
 		for _, m := range []string{"mpm_event", "authz_core", "ssl", "proxy", "proxy_http"} {
 			fmt.Fprintf(&modules, "LoadModule %[1]s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", m)
 		}
-		serve(t, port, "apache2", "-D", "FOREGROUND", "-f", write(t, dir, "apache.conf", fmt.Sprintf(`%s
+		brokertest.Program(t, "127.0.0.1:"+port, "apache2", "-D", "FOREGROUND", "-f", write(t, dir, "apache.conf", fmt.Sprintf(`%s
 ServerRoot %s
 PidFile pid
 User %s
@@ -60,7 +58,7 @@ ErrorLog /dev/stderr
 Listen %s
 %s`, &modules, dir, group, group, port, config)))
 	case "haproxy":
-		serve(t, port, "haproxy", "-db", "-f", write(t, dir, "haproxy.cfg", config))
+		brokertest.Program(t, "127.0.0.1:"+port, "haproxy", "-db", "-f", write(t, dir, "haproxy.cfg", config))
 	default:
 		t.Fatalf("no proxy %q", kind)
 	}
@@ -78,50 +76,6 @@ func webGroup(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return me.Username
-}
-
-// serve starts a program, waits until it listens on the port, and stops it when
-// the test ends.
-func serve(t *testing.T, port, program string, args ...string) {
-	t.Helper()
-	var log bytes.Buffer
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-		case <-time.After(brokertest.Deadline):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", program, &log)
-		}
-	})
-	for deadline := time.Now().Add(brokertest.Deadline); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-done:
-			t.Fatalf("%s ended:\n%s", program, &log)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen: %v", program, err)
-		}
-	}
 }
 
 func freePort(t *testing.T) string {
