@@ -2,13 +2,29 @@ package brokertest
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
+
+// Need ends the tests if a program is not installed, and names its Debian package;
+// missing are more packages that are not there.
+func Need(programs map[string]string, missing ...string) {
+	for program, debian := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, debian)
+		}
+	}
+	if len(missing) > 0 {
+		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
+		os.Exit(1)
+	}
+}
 
 // Program starts a program, waits until it listens on the address, host:port or the
 // path of a unix socket, and stops it when the test ends, if not before. What it

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,16 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	missing := x2goclient.Missing()
-	for program, debian := range map[string]string{"git": "git", "pyhoca-cli": "pyhoca-cli"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debian)
-		}
-	}
-	if len(missing) > 0 {
-		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
-		os.Exit(1)
-	}
+	brokertest.Need(map[string]string{"git": "git", "pyhoca-cli": "pyhoca-cli"}, x2goclient.Missing()...)
 	brokertest.Main(m)
 }
 

@@ -27,16 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	var missing []string
-	for program, debian := range map[string]string{"git": "git", sshd: "openssh-server", "nginx": "nginx-light", "fcgiwrap": "fcgiwrap"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debian)
-		}
-	}
-	if len(missing) > 0 {
-		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
-		os.Exit(1)
-	}
+	brokertest.Need(map[string]string{"git": "git", sshd: "openssh-server", "nginx": "nginx-light", "fcgiwrap": "fcgiwrap"})
 	brokertest.Main(m)
 }
 

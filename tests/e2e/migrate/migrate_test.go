@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,18 +20,10 @@ import (
 
 func TestMain(m *testing.M) {
 	var missing []string
-	for program, debian := range map[string]string{"git": "git", daemon: "x2gobroker-daemon"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debian)
-		}
-	}
 	if found, _ := filepath.Glob("/usr/lib/*/" + accounts); len(found) == 0 {
 		missing = append(missing, "libnss-wrapper")
 	}
-	if len(missing) > 0 {
-		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
-		os.Exit(1)
-	}
+	brokertest.Need(map[string]string{"git": "git", daemon: "x2gobroker-daemon"}, missing...)
 	brokertest.Main(m)
 }
 

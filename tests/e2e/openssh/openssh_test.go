@@ -26,16 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	missing := x2goclient.Missing()
-	for program, debian := range map[string]string{"/usr/sbin/sshd": "openssh-server", "ssh": "openssh-client", "/usr/sbin/krb5kdc": "krb5-kdc", "/usr/sbin/kadmin.local": "krb5-admin-server", "kinit": "krb5-user"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debian)
-		}
-	}
-	if len(missing) > 0 {
-		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
-		os.Exit(1)
-	}
+	brokertest.Need(map[string]string{"/usr/sbin/sshd": "openssh-server", "ssh": "openssh-client", "/usr/sbin/krb5kdc": "krb5-kdc", "/usr/sbin/kadmin.local": "krb5-admin-server", "kinit": "krb5-user"}, x2goclient.Missing()...)
 	os.Exit(pamtest.Main(m))
 }
 

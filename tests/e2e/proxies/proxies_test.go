@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,16 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	var missing []string
-	for program, debian := range map[string]string{"git": "git", "nginx": "nginx-light", "apache2": "apache2", "haproxy": "haproxy"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debian)
-		}
-	}
-	if len(missing) > 0 {
-		fmt.Fprintln(os.Stderr, "these Debian packages are missing:", strings.Join(missing, " "))
-		os.Exit(1)
-	}
+	brokertest.Need(map[string]string{"git": "git", "nginx": "nginx-light", "apache2": "apache2", "haproxy": "haproxy"})
 	brokertest.Main(m)
 }
 
